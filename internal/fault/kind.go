@@ -1,0 +1,114 @@
+package fault
+
+// Kind is one way to fail, in the spelling that callers see as
+// google.rpc.ErrorInfo.reason. Kinds are part of the API: they are added, never
+// renamed.
+type Kind string
+
+// Error makes a Kind usable as the target of errors.Is.
+func (k Kind) Error() string { return string(k) }
+
+// The request, or what policy says of it.
+const (
+	// InvalidRequest: the call cannot be understood or sent as written.
+	InvalidRequest Kind = "INVALID_REQUEST"
+	// RequestTooLarge: the request is larger than this service or the policy takes.
+	RequestTooLarge Kind = "REQUEST_TOO_LARGE"
+	// Unauthenticated: the caller did not prove who it is.
+	Unauthenticated Kind = "UNAUTHENTICATED"
+	// PolicyDenied: no upstream of the policy matches, or a rule denies.
+	PolicyDenied Kind = "POLICY_DENIED"
+	// AddressDenied: the host resolves to an address that must not be reached.
+	AddressDenied Kind = "ADDRESS_DENIED"
+	// NotGranted: the request asks for something that policy must grant by name.
+	NotGranted Kind = "NOT_GRANTED"
+	// ForeignOrigin: a web page of another origin tried to use the REST door.
+	ForeignOrigin Kind = "FOREIGN_ORIGIN"
+	// NotFound: there is no such REST path or method.
+	NotFound Kind = "NOT_FOUND"
+	// MethodNotAllowed: the REST path exists, but not for that HTTP method.
+	MethodNotAllowed Kind = "METHOD_NOT_ALLOWED"
+	// Unimplemented: the API has it, this version does not serve it yet.
+	Unimplemented Kind = "UNIMPLEMENTED"
+)
+
+// Reaching the upstream. Nothing of the request was sent.
+const (
+	// DNSError: the name does not resolve.
+	DNSError Kind = "DNS_ERROR"
+	// DNSTimeout: the resolver did not answer in time.
+	DNSTimeout Kind = "DNS_TIMEOUT"
+	// ConnectionRefused: the host answered that nothing listens on the port.
+	ConnectionRefused Kind = "CONNECTION_REFUSED"
+	// HostUnreachable: no route to the address.
+	HostUnreachable Kind = "HOST_UNREACHABLE"
+	// ConnectTimeout: no TCP connection within the connect clock.
+	ConnectTimeout Kind = "CONNECT_TIMEOUT"
+	// TLSTimeout: no TLS session within the TLS clock.
+	TLSTimeout Kind = "TLS_TIMEOUT"
+	// TLSCertExpired: the upstream's certificate is out of date or not yet valid.
+	TLSCertExpired Kind = "TLS_CERT_EXPIRED"
+	// TLSCertName: the certificate is for other names.
+	TLSCertName Kind = "TLS_CERT_NAME_MISMATCH"
+	// TLSCertUntrusted: no trusted authority signed the certificate.
+	TLSCertUntrusted Kind = "TLS_CERT_UNTRUSTED"
+	// TLSHandshake: the handshake failed otherwise.
+	TLSHandshake Kind = "TLS_HANDSHAKE_FAILED"
+)
+
+// Waiting for the upstream, or hearing nonsense from it.
+const (
+	// ConnectionReset: the connection broke before a complete response head.
+	ConnectionReset Kind = "CONNECTION_RESET"
+	// FirstByteTimeout: no first byte of the response within the first_byte clock.
+	FirstByteTimeout Kind = "FIRST_BYTE_TIMEOUT"
+	// IdleTimeout: the body stood still for longer than the idle clock.
+	IdleTimeout Kind = "IDLE_TIMEOUT"
+	// AttemptTimeout: one try took longer than the attempt clock.
+	AttemptTimeout Kind = "ATTEMPT_TIMEOUT"
+	// TotalTimeout: the whole call took longer than the total clock or the
+	// caller's own deadline.
+	TotalTimeout Kind = "TOTAL_TIMEOUT"
+	// BodyCutShort: the connection ended before the response body did.
+	BodyCutShort Kind = "BODY_CUT_SHORT"
+	// BadResponse: what came is not HTTP.
+	BadResponse Kind = "BAD_RESPONSE"
+	// ResponseHeaderTooLarge: the response head is over its limit.
+	ResponseHeaderTooLarge Kind = "RESPONSE_HEADER_TOO_LARGE"
+	// ResponseTooLarge: the response body, as received or decoded, is over its limit.
+	ResponseTooLarge Kind = "RESPONSE_TOO_LARGE"
+	// BadContentCoding: the body does not decode as its Content-Encoding says,
+	// or swells beyond the allowed ratio.
+	BadContentCoding Kind = "BAD_CONTENT_CODING"
+	// TooManyRedirects: the redirect limit was reached.
+	TooManyRedirects Kind = "TOO_MANY_REDIRECTS"
+	// BadRedirect: a redirect names no URL that could be followed.
+	BadRedirect Kind = "BAD_REDIRECT"
+	// UpstreamStatus: the upstream answered 400 or more and the call asked for
+	// that to be an error (fail_on_status).
+	UpstreamStatus Kind = "UPSTREAM_STATUS"
+)
+
+// This side.
+const (
+	// Cancelled: the caller went away.
+	Cancelled Kind = "CANCELLED"
+	// ShuttingDown: this replica is stopping and takes no new calls.
+	ShuttingDown Kind = "SHUTTING_DOWN"
+	// Internal: a defect of fetchsvc.
+	Internal Kind = "INTERNAL"
+)
+
+// Kinds lists every kind, in the order of the documentation.
+func Kinds() []Kind {
+	return []Kind{
+		InvalidRequest, RequestTooLarge, Unauthenticated, PolicyDenied, AddressDenied, NotGranted,
+		ForeignOrigin, NotFound, MethodNotAllowed, Unimplemented,
+		DNSError, DNSTimeout, ConnectionRefused, HostUnreachable, ConnectTimeout, TLSTimeout,
+		TLSCertExpired, TLSCertName, TLSCertUntrusted, TLSHandshake,
+		ConnectionReset, FirstByteTimeout, IdleTimeout, AttemptTimeout, TotalTimeout, BodyCutShort,
+		BadResponse, ResponseHeaderTooLarge, ResponseTooLarge, BadContentCoding, TooManyRedirects,
+		BadRedirect, UpstreamStatus,
+		Cancelled, ShuttingDown, Internal,
+	}
+}
