@@ -1,0 +1,84 @@
+package egress
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+)
+
+// RoundTripFault gives a failed RoundTrip its kind. ctx is the try's context: a
+// clock or a caller that ended it left its reason there.
+func RoundTripFault(ctx context.Context, err error) *fault.Error {
+	if f := contextFault(ctx, err); f != nil {
+		return f
+	}
+	switch text := err.Error(); {
+	case strings.Contains(text, "response headers exceeded"), strings.Contains(text, "header list larger than"),
+		strings.Contains(text, "headers too long"):
+		// net/http has no type for it.
+		return fault.Wrap(fault.ResponseHeaderTooLarge, err, "the response head is larger than the policy's response_header size")
+	case isReset(err), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		strings.Contains(text, "server closed idle connection"),
+		strings.Contains(text, "stream error"), strings.Contains(text, "GOAWAY"),
+		strings.Contains(text, "client connection lost"), strings.Contains(text, "connection force closed"):
+		return fault.Wrap(fault.ConnectionReset, err, "the upstream closed the connection before a complete response head")
+	default:
+		return fault.Wrap(fault.BadResponse, err, "the upstream's answer is not valid HTTP: "+protocolReason(text))
+	}
+}
+
+// BodyFault gives a failed read of a response body its kind.
+func BodyFault(ctx context.Context, err error, got int64) *fault.Error {
+	if f := contextFault(ctx, err); f != nil {
+		return f
+	}
+	switch text := err.Error(); {
+	case isReset(err), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		strings.Contains(text, "stream error"), strings.Contains(text, "GOAWAY"),
+		strings.Contains(text, "client connection lost"), strings.Contains(text, "connection force closed"):
+		return fault.Wrap(fault.BodyCutShort, err, "the connection ended before the response body did, after "+strconv.FormatInt(got, 10)+" bytes")
+	default:
+		return fault.Wrap(fault.BadResponse, err, "the response body is not framed as HTTP has it: "+protocolReason(text))
+	}
+}
+
+// contextFault prefers the reason that a clock left over the error it caused.
+func contextFault(ctx context.Context, err error) *fault.Error {
+	var f *fault.Error
+	if ctx.Err() != nil && errors.As(context.Cause(ctx), &f) {
+		return f
+	}
+	if errors.As(err, &f) {
+		return f
+	}
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fault.Wrap(fault.TotalTimeout, err, "the caller's deadline passed")
+	case errors.Is(ctx.Err(), context.Canceled):
+		return fault.Wrap(fault.Cancelled, err, "the caller cancelled the call")
+	}
+	return nil
+}
+
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		errors.Is(err, syscall.ECONNABORTED) || errors.Is(err, net.ErrClosed)
+}
+
+// protocolReason drops net/http's own prefixes and keeps what a peer could have
+// put there short.
+func protocolReason(text string) string {
+	for _, prefix := range []string{"net/http: HTTP/1.x transport connection broken: ", "net/http: ", "http: ", "http2: "} {
+		text = strings.TrimPrefix(text, prefix)
+	}
+	if len(text) > 200 {
+		text = text[:200] + "…"
+	}
+	return text
+}

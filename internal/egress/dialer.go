@@ -1,0 +1,243 @@
+// Package egress reaches the network: it resolves, judges, dials, speaks TLS
+// and pools connections. Every outbound byte of the service goes through the
+// one dialer here; a lint forbids any other.
+//
+// It knows upstreams only as the values that policy compiled, and it knows
+// nothing of calls, retries or redirects.
+package egress
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+)
+
+// Resolver turns a name into addresses. *net.Resolver is one.
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// dialer opens guarded TCP connections for one upstream.
+type dialer struct {
+	guard    guard
+	resolver Resolver
+	connect  time.Duration
+}
+
+// stagger is how long one address has before the next is tried beside it
+// (RFC 8305 section 5).
+const stagger = 250 * time.Millisecond
+
+// dial resolves once, judges every answer, and dials only what it judged.
+func (d *dialer) dial(ctx context.Context, hostport string) (*conn, error) {
+	host, portText, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return nil, fault.Wrap(fault.Internal, err, "a malformed address reached the dialer")
+	}
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil {
+		return nil, fault.Wrap(fault.Internal, err, "a malformed port reached the dialer")
+	}
+	rec := recordFrom(ctx)
+	limit := d.connect
+	if rec != nil && rec.connect > 0 {
+		limit = rec.connect
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+
+	start := time.Now()
+	addrs, err := d.resolve(ctx, host, limit)
+	rec.resolved(time.Since(start))
+	if err != nil {
+		return nil, err
+	}
+	start = time.Now()
+	c, err := d.connectAny(ctx, addrs, uint16(port))
+	rec.connected(time.Since(start), c, addrs)
+	if err != nil {
+		return nil, connectFault(ctx, err, hostport, limit)
+	}
+	return c, nil
+}
+
+// resolve gives judged addresses, an IP literal's own included.
+func (d *dialer) resolve(ctx context.Context, host string, limit time.Duration) ([]netip.Addr, error) {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{addr}, d.guard.judge(addr)
+	}
+	addrs, err := d.resolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, dnsFault(ctx, err, host, limit)
+	}
+	for i := range addrs {
+		addrs[i] = addrs[i].Unmap()
+	}
+	if len(addrs) == 0 {
+		return nil, fault.Newf(fault.DNSError, "host %s has no addresses", host)
+	}
+	if err := d.guard.judgeAll(host, addrs); err != nil {
+		return nil, err
+	}
+	return interleave(addrs), nil
+}
+
+// interleave alternates the families, IPv6 first (RFC 8305 section 4).
+func interleave(addrs []netip.Addr) []netip.Addr {
+	var six, four []netip.Addr
+	for _, a := range addrs {
+		if a.Is4() {
+			four = append(four, a)
+		} else {
+			six = append(six, a)
+		}
+	}
+	out := make([]netip.Addr, 0, len(addrs))
+	for i := 0; i < max(len(six), len(four)); i++ {
+		if i < len(six) {
+			out = append(out, six[i])
+		}
+		if i < len(four) {
+			out = append(out, four[i])
+		}
+	}
+	return out
+}
+
+// connectAny races the addresses, each with a head start (Happy Eyeballs, RFC
+// 8305). It returns when one is connected or all have failed, and leaves no
+// goroutine and no second connection behind.
+func (d *dialer) connectAny(ctx context.Context, addrs []netip.Addr, port uint16) (*conn, error) {
+	if len(addrs) == 1 {
+		return d.connectOne(ctx, netip.AddrPortFrom(addrs[0], port))
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type result struct {
+		c   *conn
+		err error
+	}
+	results := make(chan result, len(addrs))
+	next := time.NewTimer(0)
+	defer next.Stop()
+	var won *conn
+	var first error
+	for started, ended := 0, 0; ended < started || won == nil && started < len(addrs); {
+		select {
+		case <-next.C:
+			if won == nil && started < len(addrs) {
+				addr := netip.AddrPortFrom(addrs[started], port)
+				started++
+				go func() {
+					c, err := d.connectOne(ctx, addr)
+					results <- result{c, err}
+				}()
+				next.Reset(stagger)
+			}
+		case r := <-results:
+			ended++
+			switch {
+			case r.err == nil && won == nil:
+				won = r.c
+				cancel() // the losers end at once, and are waited for
+			case r.err == nil:
+				_ = r.c.Close()
+			case first == nil:
+				first = r.err
+				next.Reset(0)
+			default:
+				next.Reset(0)
+			}
+		}
+	}
+	if won != nil {
+		return won, nil
+	}
+	return nil, first
+}
+
+// connectOne dials one judged address. The address is judged again at the
+// socket, so that no path into here can skip the guard.
+func (d *dialer) connectOne(ctx context.Context, addr netip.AddrPort) (*conn, error) {
+	nd := net.Dialer{
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 4},
+		Control: func(_, address string, _ syscall.RawConn) error {
+			at, err := netip.ParseAddrPort(address)
+			if err != nil {
+				return err
+			}
+			return d.guard.judge(at.Addr())
+		},
+	}
+	c, err := nd.DialContext(ctx, "tcp", addr.String())
+	if err != nil {
+		return nil, err
+	}
+	return &conn{Conn: c}, nil
+}
+
+// conn counts what was written, so that a failed request can be told apart from
+// one that never left.
+type conn struct {
+	net.Conn
+	written atomic.Int64
+}
+
+func (c *conn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.written.Add(int64(n))
+	return n, err
+}
+
+// dnsFault sorts the resolver's errors.
+func dnsFault(ctx context.Context, err error, host string, limit time.Duration) error {
+	if cause := outerCause(ctx); cause != nil {
+		return cause
+	}
+	var dns *net.DNSError
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.As(err, &dns) && dns.IsTimeout {
+		return fault.Wrap(fault.DNSTimeout, err, "resolving "+host+" took longer than the connect clock of "+limit.String())
+	}
+	if dns != nil && dns.IsNotFound {
+		return fault.Wrap(fault.DNSError, err, "host "+host+" does not exist")
+	}
+	return fault.Wrap(fault.DNSError, err, "resolving "+host+" failed")
+}
+
+// outerCause gives why the try's own context ended, if it did.
+func outerCause(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+func connectFault(ctx context.Context, err error, hostport string, limit time.Duration) error {
+	var known *fault.Error
+	switch {
+	case errors.As(err, &known):
+		return known
+	case outerCause(ctx) != nil:
+		return outerCause(ctx)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded), isTimeout(err):
+		return fault.Wrap(fault.ConnectTimeout, err, "no connection to "+hostport+" within the connect clock of "+limit.String())
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fault.Wrap(fault.ConnectionRefused, err, hostport+" refused the connection: nothing listens on that port")
+	case errors.Is(err, syscall.ECONNRESET):
+		return fault.Wrap(fault.ConnectionReset, err, hostport+" reset the connection while it was being opened")
+	default:
+		return fault.Wrap(fault.HostUnreachable, err, "no route to "+hostport)
+	}
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}

@@ -1,0 +1,164 @@
+package policy
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+	"github.com/fetchsvc/fetchsvc/internal/target"
+)
+
+// anyPort stands for `host:*`.
+const anyPort = 0
+
+// endpoint is what a host pattern is looked up by.
+type endpoint struct {
+	// host is an exact name, or the part of `*.example.com` after the star, or
+	// empty for `*`.
+	host string
+	kind patternKind
+	port uint16
+	tls  bool
+}
+
+type patternKind uint8
+
+const (
+	exact patternKind = iota
+	wildcard
+	anyHost
+)
+
+// index finds the upstream of an endpoint without allocating.
+type index struct {
+	upstreams map[endpoint]*Upstream
+	// hosts names an upstream for every host pattern whatever its port and
+	// scheme, so that a denial can name the nearest rule.
+	hosts map[endpoint]*Upstream
+}
+
+// Match gives the upstream that u belongs to. The most specific pattern wins:
+// exact host before wildcard, longer wildcard before shorter, named port before
+// `:*`. No match is fault.PolicyDenied, which names the nearest rule.
+func (s *Snapshot) Match(u target.URL) (*Upstream, error) {
+	if up := s.index.walk(u, s.index.find); up != nil {
+		return up, nil
+	}
+	return nil, s.denied(u)
+}
+
+// walk tries the patterns that could match u's host, most specific first.
+func (x *index) walk(u target.URL, find func(endpoint) *Upstream) *Upstream {
+	at := endpoint{host: u.Host.Name, kind: exact, port: u.Port, tls: u.Scheme == "https"}
+	if up := find(at); up != nil {
+		return up
+	}
+	if !u.Host.IsAddr() {
+		at.kind = wildcard
+		for rest := u.Host.Name; ; {
+			_, after, ok := strings.Cut(rest, ".")
+			if !ok {
+				break
+			}
+			at.host, rest = after, after
+			if up := find(at); up != nil {
+				return up
+			}
+		}
+	}
+	at.host, at.kind = "", anyHost
+	return find(at)
+}
+
+func (x *index) find(at endpoint) *Upstream {
+	if up := x.upstreams[at]; up != nil {
+		return up
+	}
+	at.port = anyPort
+	return x.upstreams[at]
+}
+
+// denied says why nothing matched, and what came nearest.
+func (s *Snapshot) denied(u target.URL) error {
+	origin := u.Scheme + "://" + u.DialAddr()
+	if len(s.Upstreams) == 0 {
+		return fault.Newf(fault.PolicyDenied,
+			"%s is denied: the policy in force (source: %s) has no upstreams and denies everything; start with --policy FILE", origin, s.Source)
+	}
+	near := s.index.walk(u, func(at endpoint) *Upstream {
+		at.port, at.tls = anyPort, false
+		return s.index.hosts[at]
+	})
+	if near == nil {
+		return fault.Newf(fault.PolicyDenied,
+			"%s is denied: no upstream of the policy lists the host; add it to the hosts of one", origin)
+	}
+	return fault.Newf(fault.PolicyDenied,
+		"%s is denied: the nearest upstream %q takes hosts [%s] by [%s]; add the port or the scheme there if the call is meant",
+		origin, near.Name, clipList(near.Hosts), strings.Join(near.Schemes, ", "))
+}
+
+func clipList(hosts []string) string {
+	const most = 5
+	if len(hosts) > most {
+		return strings.Join(hosts[:most], ", ") + fmt.Sprintf(", and %d more", len(hosts)-most)
+	}
+	return strings.Join(hosts, ", ")
+}
+
+// parsePattern reads one entry of `hosts`.
+func parsePattern(s string) (host endpoint, hasPort bool, err error) {
+	name, port, hasPort := s, "", false
+	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, ']') && strings.Count(s, ":") == 1 || i > 0 && s[i-1] == ']' {
+		name, port, hasPort = s[:i], s[i+1:], true
+	}
+	switch {
+	case name == "*":
+		host.kind = anyHost
+	case strings.HasPrefix(name, "*."):
+		host.kind = wildcard
+		name = name[2:]
+	}
+	if strings.Contains(name, "*") && host.kind != anyHost {
+		return host, false, fmt.Errorf("%q: a star stands alone or as the whole first label: *.example.com", s)
+	}
+	if host.kind != anyHost {
+		h, err := target.ParseHost(name)
+		if err != nil {
+			return host, false, err
+		}
+		if h.IsAddr() && host.kind == wildcard {
+			return host, false, fmt.Errorf("%q: an address has no subdomains; list it without the star", s)
+		}
+		host.host = h.Name
+	}
+	if hasPort && port != "*" {
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || n == 0 {
+			return host, false, fmt.Errorf("%q: the port is 1 to 65535, or * for any", s)
+		}
+		host.port = uint16(n)
+	}
+	return host, hasPort, nil
+}
+
+// add enters one pattern of up, once per scheme.
+func (x *index) add(up *Upstream, pattern string) error {
+	at, hasPort, err := parsePattern(pattern)
+	if err != nil {
+		return err
+	}
+	x.hosts[endpoint{host: at.host, kind: at.kind}] = up
+	for _, scheme := range up.Schemes {
+		at.tls = scheme == "https"
+		if !hasPort {
+			at.port = target.DefaultPort(scheme)
+		}
+		if other := x.upstreams[at]; other != nil {
+			return fmt.Errorf("%q by %s is already listed by upstream %q; a host belongs to one upstream", pattern, scheme, other.Name)
+		}
+		x.upstreams[at] = up
+	}
+	return nil
+}

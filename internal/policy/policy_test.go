@@ -1,0 +1,187 @@
+package policy
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+	"github.com/fetchsvc/fetchsvc/internal/target"
+)
+
+const sample = `
+defaults:
+  timeouts: {total: 20s, max: {total: 2m}}
+  sizes: {response: 1MiB, max: {response: 8MiB}}
+upstreams:
+  - name: github
+    hosts: [api.github.com, "*.githubusercontent.com"]
+  - name: raw
+    hosts: ["raw.githubusercontent.com", "*.raw.githubusercontent.com"]
+    timeouts: {total: 60s, attempt: 5s, connect: 1s}
+  - name: local
+    hosts: ["127.0.0.1:8081", "[::1]:*", "localhost:8081"]
+    schemes: [http, https]
+    unsafe_allow_addresses: [127.0.0.0/8, "::1"]
+  - name: anything
+    hosts: ["*"]
+    sizes: {request: 1KiB}
+  - name: odd-ports
+    hosts: ["*.example.com:*", "a.example.com:8443"]
+    schemes: [https]
+`
+
+func mustParse(t *testing.T, text string) *Snapshot {
+	t.Helper()
+	s, err := Parse("policy.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestMatch(t *testing.T) {
+	s := mustParse(t, sample)
+	for raw, want := range map[string]string{
+		"https://api.github.com/":                  "github",
+		"https://API.GitHub.com./x":                "github",
+		"https://x.githubusercontent.com/":         "github",
+		"https://a.b.githubusercontent.com/":       "github",
+		"https://raw.githubusercontent.com/":       "raw",
+		"https://x.raw.githubusercontent.com/":     "raw",
+		"https://githubusercontent.com/":           "anything",
+		"https://evilgithubusercontent.com/":       "anything",
+		"https://example.org/":                     "anything",
+		"https://8.8.8.8/":                         "anything",
+		"http://127.0.0.1:8081/":                   "local",
+		"https://127.0.0.1:8081/":                  "local",
+		"http://[::1]:9/":                          "local",
+		"https://a.example.com:8443/":              "odd-ports",
+		"https://b.example.com:1/":                 "odd-ports",
+		"https://b.example.com/":                   "odd-ports",
+		"http://example.org/":                      "",
+		"http://api.github.com/":                   "",
+		"https://api.github.com:8443/":             "",
+		"http://127.0.0.1:8082/":                   "",
+		"http://b.example.com/":                    "",
+		"http://raw.githubusercontent.com.evil.x/": "",
+	} {
+		u, err := target.Parse(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		up, err := s.Match(u)
+		if want == "" {
+			if !errors.Is(err, fault.PolicyDenied) {
+				t.Errorf("Match(%s) = %v, %v, want a denial", raw, up, err)
+			}
+			continue
+		}
+		if err != nil || up.Name != want {
+			t.Errorf("Match(%s) = %v, %v, want %s", raw, up, err, want)
+		}
+	}
+}
+
+func TestDenialNamesTheNearestRule(t *testing.T) {
+	s := mustParse(t, sample)
+	u, _ := target.Parse("https://api.github.com:8443/")
+	_, err := s.Match(u)
+	if err == nil || !strings.Contains(err.Error(), `"github"`) || !strings.Contains(err.Error(), "https://api.github.com:8443") {
+		t.Errorf("Match says %v, want it to name the upstream and the origin", err)
+	}
+	_, err = DenyAll().Match(u)
+	if err == nil || !strings.Contains(err.Error(), "--policy") {
+		t.Errorf("DenyAll says %v, want a hint at --policy", err)
+	}
+}
+
+func TestInheritance(t *testing.T) {
+	s := mustParse(t, sample)
+	github, raw, anything := s.Upstreams[0], s.Upstreams[1], s.Upstreams[3]
+	for name, c := range map[string]struct{ got, want any }{
+		"default total":            {github.Timeouts.Total, Clock{20 * time.Second, 2 * time.Minute}},
+		"own total, inherited max": {raw.Timeouts.Total, Clock{time.Minute, 2 * time.Minute}},
+		"own attempt":              {raw.Timeouts.Attempt, Clock{5 * time.Second, 5 * time.Second}},
+		"own connect":              {raw.Timeouts.Connect, Clock{time.Second, time.Second}},
+		"built-in tls":             {raw.Timeouts.TLS, 5 * time.Second},
+		"attempt off":              {github.Timeouts.Attempt, Clock{}},
+		"sizes of defaults":        {github.Sizes, Sizes{16 << 20, 1 << 20, 8 << 20, 256 << 10}},
+		"own request size":         {anything.Sizes, Sizes{1 << 10, 1 << 20, 8 << 20, 256 << 10}},
+		"schemes":                  {strings.Join(github.Schemes, ","), "https"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, c.got, c.want)
+		}
+	}
+}
+
+func TestEmptyFileDeniesEverything(t *testing.T) {
+	for _, text := range []string{"", "# nothing\n", "---\n", "{}\n"} {
+		s := mustParse(t, text)
+		u, _ := target.Parse("https://example.com/")
+		if _, err := s.Match(u); !errors.Is(err, fault.PolicyDenied) {
+			t.Errorf("Parse(%q) then Match gives %v, want a denial", text, err)
+		}
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	up := func(rest string) string { return "upstreams:\n  - name: a\n    hosts: [a.example]\n    " + rest + "\n" }
+	for name, c := range map[string]struct {
+		text string
+		want []string
+	}{
+		"unknown key":          {up("timeout: 3s"), []string{"p.yaml:4:5", `"timeout"`}},
+		"key twice":            {up("hosts: [b.example]"), []string{"p.yaml:4", "hosts", "given twice"}},
+		"second document":      {"upstreams: []\n---\nupstreams: []\n", []string{"second document"}},
+		"not yaml":             {"upstreams: [", []string{"p.yaml"}},
+		"no unit":              {up("timeouts: {total: 30}"), []string{"p.yaml:4"}},
+		"negative timeout":     {up("timeouts: {total: -1s}"), []string{"p.yaml:4", "total"}},
+		"size without unit":    {up(`sizes: {response: "64"}`), []string{"p.yaml:4:23", "no unit", "3MiB"}},
+		"size over ceiling":    {up("sizes: {request: 1GiB}"), []string{"p.yaml:4:22", "16MiB"}},
+		"max below default":    {up("timeouts: {total: 30s, max: {total: 10s}}"), []string{"p.yaml:4", "below"}},
+		"bad scheme":           {up("schemes: [ftp]"), []string{"p.yaml:4", "schemes"}},
+		"bad range":            {up("unsafe_allow_addresses: [10.0.0.1/8]"), []string{"p.yaml:4:30", "10.0.0.0/8"}},
+		"no name":              {"upstreams:\n  - hosts: [a.example]\n", []string{"name"}},
+		"no hosts":             {"upstreams:\n  - name: a\n", []string{"hosts"}},
+		"bad name":             {"upstreams:\n  - name: A b\n    hosts: [a.example]\n", []string{"name"}},
+		"name twice":           {"upstreams:\n  - {name: a, hosts: [a.example]}\n  - {name: a, hosts: [b.example]}\n", []string{"p.yaml:3:12", "twice"}},
+		"host twice":           {"upstreams:\n  - {name: a, hosts: [x.example]}\n  - {name: b, hosts: [X.example]}\n", []string{"p.yaml:3:23", `upstream "a"`}},
+		"star inside":          {"upstreams:\n  - {name: a, hosts: [\"a.*.example\"]}\n", []string{"star"}},
+		"port range":           {"upstreams:\n  - {name: a, hosts: [\"a.example:70000\"]}\n", []string{"65535"}},
+		"two problems at once": {"upstreams:\n  - {name: a, hosts: [\"a.example:0\", \"*.1.2.3.4\"]}\n", []string{"65535", "no subdomains"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Parse("p.yaml", []byte(c.text))
+			if err == nil {
+				t.Fatal("Parse accepts it")
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("Parse says:\n%v\nwant it to say %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestMatchDoesNotAllocate(t *testing.T) {
+	s := mustParse(t, sample)
+	u, _ := target.Parse("https://a.b.c.d.githubusercontent.com/")
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := s.Match(u); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("Match allocates %v times", n)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(sample))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		_, _ = Parse("p.yaml", text) // must not panic
+	})
+}
