@@ -1,0 +1,70 @@
+# fetchsvc: `make` alone lists the targets. Needs Go, a C compiler (for the race
+# detector) and git; everything else is built from pinned modules into .build.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+export PATH := $(CURDIR)/.build/bin:$(PATH)
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME ?= 2m
+TESTFLAGS ?=
+BENCHFLAGS ?=
+CONTAINER ?= $(shell command -v docker || echo buildah)
+
+.PHONY: help tools gen format lint test bench fuzz build image clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# One module of tools for each set that would otherwise change another's
+# versions; a set is built anew when its pins change.
+tools: $(patsubst tools/%/go.mod,.build/tools/%,$(wildcard tools/*/go.mod)) ## Build the pinned tools into .build/bin
+
+.build/tools/%: tools/%/go.mod tools/%/go.sum
+	@mkdir -p .build/bin .build/tools
+	go build -C tools/$* -o $(CURDIR)/.build/bin/ tool
+	@touch $@
+
+gen: .build/tools/buf .build/tools/proto ## Generate gen/ and api/openapi.json from proto/
+	rm -rf .build/protodeps
+	go run ./internal/protodeps .build/protodeps
+	buf generate
+	buf build proto -o .build/image.binpb
+	go run ./internal/openapigen .build/image.binpb api/openapi.json
+
+.build/protodeps: go.mod internal/protodeps/main.go
+	rm -rf $@
+	go run ./internal/protodeps $@
+
+format: .build/tools/buf ## Format Go and proto files
+	gofmt -w .
+	buf format -w proto
+
+lint: .build/tools/buf .build/tools/lint .build/protodeps ## Check style and likely mistakes
+	buf lint
+	buf format -d --exit-code proto
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "run make format for:" $$unformatted; exit 1; }
+	go vet ./...
+	staticcheck $$(go list ./... | grep -v '/gen/')
+
+test: .build/tools/peer ## Run all tests under the race detector (TESTFLAGS=…)
+	CGO_ENABLED=1 go test -race $(TESTFLAGS) ./...
+
+bench: ## Compare with a bare gRPC server and the like (BENCHFLAGS=…)
+	go run ./internal/bench $(BENCHFLAGS)
+
+fuzz: ## Run every fuzz target for FUZZTIME each (2m)
+	@go test -list '^Fuzz' ./... \
+	| awk '/^Fuzz/ {names[++n] = $$1} /^ok/ {while (n) print $$2, names[n--]}' \
+	| while read -r pkg name; do \
+		echo "== $$pkg $$name"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null; \
+	done
+
+build: ## Build the static binary .build/bin/fetchsvc
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o .build/bin/fetchsvc ./cmd/fetchsvc
+
+image: ## Build the container image fetchsvc:VERSION (docker or buildah)
+	BUILDAH_FORMAT=docker $(CONTAINER) build --build-arg VERSION=$(VERSION) -t fetchsvc:$(VERSION) .
+
+clean: ## Remove everything that was built
+	rm -rf .build
