@@ -53,13 +53,11 @@ func (d *dialer) dial(ctx context.Context, hostport string) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 
-	start := time.Now()
-	addrs, err := d.resolve(ctx, host, limit)
-	rec.resolved(time.Since(start))
+	addrs, err := d.resolve(ctx, rec, host, limit)
 	if err != nil {
 		return nil, err
 	}
-	start = time.Now()
+	start := time.Now()
 	c, err := d.connectAny(ctx, addrs, uint16(port))
 	rec.connected(time.Since(start), c, addrs)
 	if err != nil {
@@ -69,11 +67,13 @@ func (d *dialer) dial(ctx context.Context, hostport string) (*conn, error) {
 }
 
 // resolve gives judged addresses, an IP literal's own included.
-func (d *dialer) resolve(ctx context.Context, host string, limit time.Duration) ([]netip.Addr, error) {
+func (d *dialer) resolve(ctx context.Context, rec *Record, host string, limit time.Duration) ([]netip.Addr, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{addr}, d.guard.judge(addr)
 	}
+	start := time.Now()
 	addrs, err := d.resolver.LookupNetIP(ctx, "ip", host)
+	rec.resolved(time.Since(start))
 	if err != nil {
 		return nil, dnsFault(ctx, err, host, limit)
 	}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/mccutchen/go-httpbin/v2/httpbin"
+	"github.com/spf13/cobra"
+
+	"github.com/fetchsvc/fetchsvc/internal/policy"
+)
+
+//go:embed dev.yaml
+var devPolicy string
+
+// devHTTPBin is the address that dev.yaml names.
+const devHTTPBin = "127.0.0.1:8081"
+
+func newDev() *cobra.Command {
+	var o serveOptions
+	var httpbinAddr string
+	cmd := &cobra.Command{
+		Use: "dev", Short: "Run the service with an example policy and an httpbin to call", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.dev(cmd.Context(), httpbinAddr, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	o.flags(cmd)
+	cmd.Flags().StringVar(&httpbinAddr, "httpbin", devHTTPBin, "address of the httpbin")
+	cmd.Flags().Lookup("policy").Usage = "policy file instead of the built-in example"
+	return cmd
+}
+
+func (o *serveOptions) dev(ctx context.Context, httpbinAddr string, out, errs io.Writer) error {
+	log := slog.New(slog.NewTextHandler(errs, nil))
+	lis, err := listen("httpbin", httpbinAddr)
+	if err != nil {
+		return err
+	}
+	upstream := lis.Addr().String()
+	snapshot, err := o.devSnapshot(upstream)
+	if err != nil {
+		_ = lis.Close()
+		return err
+	}
+	bin := &http.Server{Handler: httpbin.New().Handler(), ReadHeaderTimeout: 10 * time.Second}
+	ended := make(chan error, 1)
+	go func() { ended <- bin.Serve(lis) }()
+	err = o.serve(ctx, snapshot, log, func(grpc, rest string) { fmt.Fprint(out, banner(grpc, rest, upstream)) })
+	_ = bin.Close()
+	if binErr := <-ended; !errors.Is(binErr, http.ErrServerClosed) {
+		err = errors.Join(err, binErr)
+	}
+	return err
+}
+
+// devSnapshot is the example policy, with the httpbin where it really listens.
+func (o *serveOptions) devSnapshot(upstream string) (*policy.Snapshot, error) {
+	if o.policy != "" {
+		return policy.LoadFile(o.policy)
+	}
+	_, port, err := net.SplitHostPort(upstream)
+	if err != nil {
+		return nil, err
+	}
+	return policy.Parse("dev", []byte(strings.ReplaceAll(devPolicy, ":8081", ":"+port)))
+}
+
+// banner is what to paste.
+func banner(grpc, rest, upstream string) string {
+	return fmt.Sprintf(`
+fetchsvc %[1]s is ready: gRPC on %[2]s, REST on %[3]s, an httpbin to call on %[4]s.
+
+  curl -s %[3]s/v1/fetch -d '{"url":"http://%[4]s/get","params":[{"name":"q","value":"python requests"}]}'
+
+  grpcurl -plaintext -d '{"url":"http://%[4]s/get","as":"TEXT"}' %[2]s fetchsvc.v1.FetchService/Fetch
+
+  fetchsvc fetch -v --server %[2]s http://%[4]s/get
+
+Docs: http://%[3]s/docs/   Stop: Ctrl-C
+
+`, version, grpc, rest, upstream)
+}

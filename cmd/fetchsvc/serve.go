@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fetchsvc/fetchsvc/internal/policy"
+)
+
+// serveOptions are the flags that serve and dev share.
+type serveOptions struct {
+	policy string
+	grpc   string
+	rest   string
+	grace  time.Duration
+}
+
+func (o *serveOptions) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.policy, "policy", "", "policy file; without one everything is denied")
+	cmd.Flags().StringVar(&o.grpc, "grpc", "127.0.0.1:9090", "address of the gRPC door")
+	cmd.Flags().StringVar(&o.rest, "rest", "127.0.0.1:8080", "address of the REST door")
+	cmd.Flags().DurationVar(&o.grace, "grace", 25*time.Second, "how long to finish calls in flight after a signal")
+}
+
+func newServe() *cobra.Command {
+	var o serveOptions
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Run the service", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
+			snapshot := policy.DenyAll()
+			if o.policy != "" {
+				var err error
+				if snapshot, err = policy.LoadFile(o.policy); err != nil {
+					return err
+				}
+			} else {
+				log.Warn("no policy file: every call is denied; start with --policy FILE")
+			}
+			return o.serve(cmd.Context(), snapshot, log, nil)
+		},
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+// serve runs the service until ctx ends. started is called once both doors are
+// open, with their addresses.
+func (o *serveOptions) serve(ctx context.Context, snapshot *policy.Snapshot, log *slog.Logger, started func(grpc, rest string)) error {
+	grpcLis, err := listen("grpc", o.grpc)
+	if err != nil {
+		return err
+	}
+	restLis, err := listen("rest", o.rest)
+	if err != nil {
+		_ = grpcLis.Close()
+		return err
+	}
+	tuneGC()
+	svc, err := wire(snapshot, log)
+	if err != nil {
+		return exit{err, 1}
+	}
+	defer svc.pools.Close()
+	log.Info("serving", "grpc", grpcLis.Addr().String(), "rest", restLis.Addr().String(),
+		"policy", snapshot.Source, "upstreams", len(snapshot.Upstreams), "version", version)
+	if started != nil {
+		started(grpcLis.Addr().String(), restLis.Addr().String())
+	}
+	served := make(chan error, 1)
+	go func() { served <- svc.server.Serve(grpcLis, restLis) }()
+	select {
+	case err := <-served:
+		return exit{err, 1}
+	case <-ctx.Done():
+	}
+	log.Info("stopping", "grace", o.grace.String())
+	grace, cancel := context.WithTimeout(context.Background(), o.grace)
+	defer cancel()
+	svc.server.Shutdown(grace)
+	if err := <-served; err != nil {
+		return exit{err, 1}
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// listen opens a door. Nobody proves who they are yet, so only this machine may
+// knock.
+func listen(door, addr string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("--%s %q: write HOST:PORT, such as 127.0.0.1:9090", door, addr)
+	}
+	ip := net.ParseIP(host)
+	if host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, fmt.Errorf("--%s %s: no callers are configured, so anyone who reaches this address could call; listen on 127.0.0.1 or [::1]", door, addr)
+	}
+	lis, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("--%s %s: %w; choose another port with --%s", door, addr, err, door)
+	}
+	return lis, nil
+}
+
+// tuneGC trades memory for CPU where the operator says nothing: a heap this
+// small is otherwise collected all the time.
+func tuneGC() {
+	for _, name := range []string{"GOGC", "GOMEMLIMIT"} {
+		if strings.TrimSpace(os.Getenv(name)) != "" {
+			return
+		}
+	}
+	debug.SetGCPercent(400)
+}

@@ -1,0 +1,147 @@
+// Package fetch is the engine: it turns one call into hops, tries and at last a
+// response, under one policy snapshot.
+//
+// A call runs through two rings of stages (rings.go). The call ring runs once a
+// hop, the try ring once for every request on the wire; between them stands the
+// call's tries (tries.go), the only place that puts a request on the wire and
+// the only place that counts. The redirect loop (hops.go) is outside both: each
+// hop is matched against policy anew.
+package fetch
+
+import (
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/fetchsvc/fetchsvc/internal/policy"
+	"github.com/fetchsvc/fetchsvc/internal/target"
+)
+
+// Request is what a caller asks for, already read and checked. The engine never
+// changes it: a request is a template, every try gets a copy of its own.
+type Request struct {
+	// Caller is the verified identity of who asks.
+	Caller string
+	// Method is a token, never CONNECT.
+	Method string
+	// URL is the target, parameters included.
+	URL target.URL
+	// Header has canonical names and end-to-end fields only.
+	Header http.Header
+	// Body is the request body; nil: none.
+	Body Body
+
+	// Timeouts are what the caller asks for; zero members: policy's defaults.
+	Timeouts Timeouts
+	// MaxAttempts is how often to try at most; 0: policy's default.
+	MaxAttempts int
+	// Redirects says which to follow.
+	Redirects Redirects
+	// MaxResponseBytes bounds the response body, coded and decoded; 0: policy's.
+	MaxResponseBytes int64
+	// AllowTruncated hands back what fits instead of failing.
+	AllowTruncated bool
+	// KeepCoded leaves Content-Encoding as it came.
+	KeepCoded bool
+	// FailOnStatus makes a status of 400 or more a failure.
+	FailOnStatus bool
+}
+
+// Timeouts are clocks that a caller asks for; zero: policy's default.
+type Timeouts struct {
+	Total, Attempt, Connect, FirstByte, Idle time.Duration
+}
+
+// RedirectMode says where redirects may lead.
+type RedirectMode uint8
+
+// The modes, from policy's default outward.
+const (
+	RedirectDefault RedirectMode = iota
+	RedirectNone
+	RedirectSameOrigin
+	RedirectSameUpstream
+	RedirectAny
+)
+
+// Redirects says which redirects to follow.
+type Redirects struct {
+	Mode RedirectMode
+	// Max is how many; negative: the default of 10.
+	Max int
+}
+
+// Body is a request body. Open may be called once for each try if Replayable.
+type Body interface {
+	Open() io.ReadCloser
+	Replayable() bool
+	// Size is the length in bytes; -1: unknown.
+	Size() int64
+}
+
+// Response is a whole answer. On failure only Attempts, History, BytesSent,
+// BytesReceived and Elapsed are meaningful.
+type Response struct {
+	Status int
+	// Reason is the phrase as received; empty on HTTP/2.
+	Reason string
+	// Proto is `1.0`, `1.1` or `2`.
+	Proto   string
+	Header  http.Header
+	Trailer http.Header
+	// Body is decoded if Decoded names a coding, else as it came.
+	Body []byte
+	// Decoded is the content coding that was undone.
+	Decoded string
+	// Coded says that Body still has a Content-Encoding.
+	Coded bool
+	// Truncated says that Body was cut at the size limit.
+	Truncated bool
+	// URL is what answered.
+	URL target.URL
+	// Upstream is policy's name for who answered.
+	Upstream string
+	// RedirectStopped says why a redirect was not followed.
+	RedirectStopped string
+
+	History       []Hop
+	Attempts      []*Attempt
+	BytesSent     int64
+	BytesReceived int64
+	Elapsed       time.Duration
+}
+
+// Hop is one redirect that was followed.
+type Hop struct {
+	Method string
+	URL    target.URL
+	Status int
+	// Location is the header as received.
+	Location string
+	Header   http.Header
+	// Dropped are the request headers that were not carried on.
+	Dropped []string
+}
+
+// Call is one RPC on its way: the request, the policy it lives under and what
+// happened so far. One goroutine at a time owns it.
+type Call struct {
+	req     *Request
+	gen     *generation
+	hop     *hop
+	tries   tries
+	history []Hop
+	plan    redirectPlan
+}
+
+// hop is one stop of the redirect chain.
+type hop struct {
+	index    int
+	url      target.URL
+	method   string
+	header   http.Header
+	body     Body
+	upstream *policy.Upstream
+	chain    *chain
+	limits   limits
+}

@@ -1,0 +1,92 @@
+package fetch
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/fetchsvc/fetchsvc/internal/content"
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+)
+
+// maxRatio is how much larger than its coded form a body may be. Zeros reach
+// 1,000 with gzip; text that anybody meant stays well below 200.
+const maxRatio = 200
+
+// finish turns the last hop's response into the answer.
+func (c *Call) finish(res *http.Response, out *Response) error {
+	body, ok := res.Body.(*buffered)
+	if !ok {
+		return fault.New(fault.Internal, "the response was not buffered")
+	}
+	out.Status, out.Proto, out.Header, out.Trailer = res.StatusCode, protoVersion(res), res.Header, res.Trailer
+	out.Reason = reason(res)
+	out.URL, out.Upstream = c.hop.url, c.hop.upstream.Name
+	out.Body, out.Truncated = body.data, body.truncated
+	if c.plan.of == res {
+		out.RedirectStopped = c.plan.stopped
+	}
+	if err := c.decode(out); err != nil {
+		return err
+	}
+	if c.req.FailOnStatus && out.Status >= 400 {
+		f := fault.Newf(fault.UpstreamStatus, "%s answered %d and the call asked for that to be an error (fail_on_status)",
+			c.hop.url, out.Status)
+		f.Wire, f.UpstreamStatus = fault.Answered, out.Status
+		return f
+	}
+	return nil
+}
+
+// reason is the phrase behind the status code. HTTP/2 has none; net/http makes
+// one up.
+func reason(res *http.Response) string {
+	if res.ProtoMajor >= 2 {
+		return ""
+	}
+	_, phrase, _ := strings.Cut(res.Status, " ")
+	return phrase
+}
+
+// decode undoes the content coding of a whole body.
+func (c *Call) decode(out *Response) error {
+	codings := out.Header["Content-Encoding"]
+	if len(codings) == 0 || len(out.Body) == 0 {
+		return nil
+	}
+	coding, known, err := content.CodingOf(codings)
+	if c.req.KeepCoded || coding != "" && !known {
+		out.Coded = coding != "" || err != nil
+		return nil
+	}
+	if err != nil || coding == "" {
+		return err
+	}
+	lim := content.Limits{MaxDecoded: c.hop.limits.maxBytes, MaxRatio: maxRatio, AllowTruncated: c.req.AllowTruncated}
+	coded, cut := out.Body, out.Truncated
+	out.Body, out.Truncated, err = content.Decode(coding, coded, lim)
+	if err != nil && cut && errors.Is(err, fault.BadContentCoding) {
+		// The coded body was cut on purpose: what decodes of it is the answer.
+		out.Body, err = decodePrefix(coding, coded, lim)
+	}
+	if err != nil {
+		return err
+	}
+	out.Decoded, out.Truncated = coding, out.Truncated || cut
+	return nil
+}
+
+// decodePrefix gives what the beginning of a coded body decodes to.
+func decodePrefix(coding string, coded []byte, lim content.Limits) ([]byte, error) {
+	r, err := content.NewDecoder(coding, strings.NewReader(string(coded)), lim)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(r)
+	if errors.Is(err, fault.BadContentCoding) {
+		err = nil
+	}
+	return data, err
+}

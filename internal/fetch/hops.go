@@ -1,0 +1,146 @@
+package fetch
+
+import (
+	"io"
+	"net/http"
+	"sort"
+	"strings"
+
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+	"github.com/fetchsvc/fetchsvc/internal/target"
+)
+
+// maxRedirects is how many redirects are followed where nobody says otherwise.
+const maxRedirects = 10
+
+// redirectPlan is what a response means for the redirect chain. All zero: it is
+// the answer.
+type redirectPlan struct {
+	of *http.Response
+	// next is the hop to go to.
+	next *hop
+	// dropped are the request headers that next does not get.
+	dropped []string
+	// stopped says why a redirect is itself the answer.
+	stopped string
+	// err ends the call.
+	err error
+}
+
+// redirect judges res once; the buffering stage asks before the loop does.
+func (c *Call) redirect(res *http.Response) redirectPlan {
+	switch res.StatusCode {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	default:
+		return redirectPlan{}
+	}
+	if c.plan.of != res {
+		c.plan = c.planRedirect(res)
+		c.plan.of = res
+	}
+	return c.plan
+}
+
+func (c *Call) planRedirect(res *http.Response) redirectPlan {
+	locations := res.Header["Location"]
+	if len(locations) == 0 {
+		return redirectPlan{} // RFC 9110 section 15.4: without it there is nothing to follow
+	}
+	if c.req.Redirects.Mode == RedirectNone {
+		return redirectPlan{stopped: "mode"}
+	}
+	for _, l := range locations[1:] {
+		if l != locations[0] {
+			return redirectPlan{err: fault.New(fault.BadRedirect, "the redirect has several Location headers that differ")}
+		}
+	}
+	to, err := c.hop.url.Resolve(locations[0])
+	if err != nil {
+		return redirectPlan{err: fault.Newf(fault.BadRedirect, "the redirect cannot be followed: %v", err)}
+	}
+	if c.req.Redirects.Mode == RedirectSameOrigin && !to.SameOrigin(c.hop.url) {
+		return redirectPlan{stopped: "mode"}
+	}
+	return c.planHop(res.StatusCode, to)
+}
+
+// planHop makes the hop that a redirect leads to, matched against policy anew.
+func (c *Call) planHop(status int, to target.URL) redirectPlan {
+	up, err := c.gen.snapshot.Match(to)
+	if c.req.Redirects.Mode == RedirectSameUpstream && (err != nil || up != c.hop.upstream) {
+		return redirectPlan{stopped: "mode"}
+	}
+	if err != nil {
+		return redirectPlan{err: fault.Newf(fault.PolicyDenied, "a redirect was refused: %s", fault.From(err).Message)}
+	}
+	most := c.req.Redirects.Max
+	if most < 0 {
+		most = maxRedirects
+	}
+	if len(c.history) >= most {
+		return redirectPlan{err: fault.Newf(fault.TooManyRedirects,
+			"%d redirects were followed and another came, to %s; raise redirects.max if the chain is meant", len(c.history), to)}
+	}
+	next := &hop{index: c.hop.index + 1, url: to, method: c.hop.method, body: c.hop.body, upstream: up, chain: c.gen.chains[up]}
+	if changesToGet(status, c.hop.method) {
+		next.method, next.body = http.MethodGet, nil
+	}
+	if next.body != nil && !next.body.Replayable() {
+		return redirectPlan{stopped: "one-shot body"}
+	}
+	if err := checkBody(next.body, up); err != nil {
+		return redirectPlan{err: err}
+	}
+	plan := redirectPlan{next: next}
+	next.header, plan.dropped = carryOver(c.hop.header, to.SameOrigin(c.hop.url), c.hop.body != nil && next.body == nil)
+	b := bounder{upstream: up.Name}
+	next.limits = b.limits(c.req, up)
+	return plan
+}
+
+// changesToGet is RFC 9110 section 15.4 as browsers live it: 303 always, 301
+// and 302 for POST only.
+func changesToGet(status int, method string) bool {
+	switch status {
+	case http.StatusSeeOther:
+		return method != http.MethodHead && method != http.MethodGet
+	case http.StatusMovedPermanently, http.StatusFound:
+		return method == http.MethodPost
+	}
+	return false
+}
+
+// crossOrigin are the request headers that may go to another origin. Everything
+// else stays behind: a header's name does not tell whether it is a secret.
+var crossOrigin = map[string]bool{
+	"Accept": true, "Accept-Encoding": true, "Accept-Language": true, "Cache-Control": true,
+	"If-Match": true, "If-Modified-Since": true, "If-None-Match": true, "If-Range": true, "If-Unmodified-Since": true,
+	"Prefer": true, "Range": true, "Te": true, "User-Agent": true,
+	"Content-Type": true, "Content-Encoding": true, "Content-Language": true, "Idempotency-Key": true,
+}
+
+// carryOver gives the headers for the next hop and the names that were dropped.
+func carryOver(h http.Header, sameOrigin, bodyDropped bool) (http.Header, []string) {
+	next := make(http.Header, len(h))
+	var dropped []string
+	for name, values := range h {
+		if !sameOrigin && !crossOrigin[name] || bodyDropped && strings.HasPrefix(name, "Content-") {
+			dropped = append(dropped, name)
+			continue
+		}
+		next[name] = values
+	}
+	sort.Strings(dropped)
+	return next, dropped
+}
+
+// drainLimit is how much of an unwanted body is read to keep its connection.
+const drainLimit = 16 << 10
+
+// discard ends a body that nobody wants. A short one is read to its end, so that
+// the connection can serve again; its try's clocks still run.
+func discard(body io.ReadCloser) {
+	_, _ = io.CopyN(io.Discard, body, drainLimit)
+	_ = body.Close()
+}

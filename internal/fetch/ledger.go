@@ -1,0 +1,146 @@
+package fetch
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+	"github.com/fetchsvc/fetchsvc/internal/policy"
+	"github.com/fetchsvc/fetchsvc/internal/target"
+)
+
+// Attempt is one line of the ledger: a request on the wire and what became of
+// it. It is complete when the response body has ended.
+type Attempt struct {
+	// Number counts from 1 over all hops.
+	Number int
+	Hop    int
+	Reason Reason
+	Method string
+	URL    target.URL
+	// Header is what was sent beside Host and framing, secrets included: redact
+	// before showing it.
+	Header http.Header
+	// Length is the Content-Length that was sent; -1: none, the body is chunked.
+	Length int64
+	// Address is ip:port; empty: nothing was dialled.
+	Address string
+	Reused  bool
+	Proto   string
+	Timings Timings
+	Wire    fault.Wire
+	// Status is 0 if no head came.
+	Status int
+	// Err is why there is no usable response.
+	Err           *fault.Error
+	BytesSent     int64
+	BytesReceived int64
+}
+
+// Timings are the phases of an attempt; 0: it did not take place.
+type Timings struct {
+	DNS, Connect, TLS, Connection, Send, FirstByte, Body, Total time.Duration
+}
+
+// ledger watches the wire and closes the try's line when the try has failed or
+// its body has ended.
+func ledger(_ *policy.Upstream, next TryFunc) TryFunc {
+	return func(ctx context.Context, t *Try) (*http.Response, error) {
+		t.wire.onResend = t.resent
+		ctx = t.wire.watch(ctx, t.hop.limits.connect)
+		res, err := next(ctx, t)
+		if err != nil {
+			return nil, t.fail(err)
+		}
+		return res, nil
+	}
+}
+
+// answered notes the head.
+func (t *Try) answered(res *http.Response) {
+	t.entry.Status, t.entry.Wire, t.entry.Proto = res.StatusCode, fault.Answered, protoVersion(res)
+}
+
+// end closes the line, once.
+func (t *Try) end(f *fault.Error) {
+	if t.closed {
+		return
+	}
+	t.closed = true
+	t.close(f, time.Now())
+}
+
+func (t *Try) close(f *fault.Error, now time.Time) {
+	t.wire.observe(t.entry, now)
+	t.entry.BytesSent = t.body.n.Load()
+	t.entry.Err = f
+}
+
+// fail closes the line with a failure that knows what it left behind.
+func (t *Try) fail(err error) *fault.Error {
+	f := *fault.From(err) // a copy: the cause may be shared with other calls
+	if t.entry.Status == 0 {
+		t.entry.Wire = t.wire.reached(byClock(f.Kind))
+	}
+	f.Wire = t.entry.Wire
+	f.SafeToRetry = mayHelp(f.Kind) && (f.Wire == fault.Unsent || t.repeatable())
+	t.end(&f)
+	return &f
+}
+
+// resent closes the line of a connection that the transport gave up on by
+// itself, and opens the next: net/http resends a bodyless request silently, and
+// the ledger must not be silent about it.
+func (t *Try) resent() {
+	f := fault.New(fault.ConnectionReset, "the idle connection was closed already; the transport used another")
+	f.Wire = t.wire.reached(false)
+	t.entry.Wire = f.Wire
+	t.close(f, time.Now())
+	header := t.entry.Header
+	t.open(Resend)
+	t.entry.Header = header
+}
+
+// byClock says that a timer or the caller ended the try, while the transport may
+// still have been writing.
+func byClock(k fault.Kind) bool {
+	switch k {
+	case fault.AttemptTimeout, fault.TotalTimeout, fault.FirstByteTimeout, fault.Cancelled:
+		return true
+	}
+	return false
+}
+
+// mayHelp says that the same request may fare better another time.
+func mayHelp(k fault.Kind) bool {
+	switch k {
+	case fault.DNSError, fault.DNSTimeout, fault.ConnectionRefused, fault.HostUnreachable, fault.ConnectTimeout,
+		fault.TLSTimeout, fault.TLSHandshake, fault.ConnectionReset, fault.FirstByteTimeout, fault.IdleTimeout,
+		fault.AttemptTimeout, fault.TotalTimeout, fault.BodyCutShort, fault.BadResponse:
+		return true
+	}
+	return false
+}
+
+// repeatable is RFC 9110 section 9.2.2, or the caller's word for it.
+func (t *Try) repeatable() bool {
+	switch t.hop.method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	_, keyed := t.hop.header["Idempotency-Key"]
+	return keyed
+}
+
+// protoVersion is `1.0`, `1.1` or `2`.
+func protoVersion(res *http.Response) string {
+	switch {
+	case res.ProtoMajor >= 2:
+		return "2"
+	case res.ProtoMinor == 0:
+		return "1.0"
+	default:
+		return "1.1"
+	}
+}

@@ -1,0 +1,78 @@
+package fetch
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+)
+
+// Reason says why a request was put on the wire.
+type Reason uint8
+
+// The reasons. Retries that policy asks for, hedges, challenges and resumptions
+// have their own when they come.
+const (
+	// First is the hop's first.
+	First Reason = iota + 1
+	// Retry is another after a failure that left nothing behind.
+	Retry
+	// Resend is the transport's own: its idle connection turned out closed.
+	Resend
+)
+
+// tries is what a call knows across its attempts: the clock, the counters, the
+// ledger.
+type tries struct {
+	started  time.Time
+	total    time.Duration
+	deadline time.Time
+	attempts []*Attempt
+}
+
+// limit starts the total clock. It ran since the call arrived.
+func (t *tries) limit(total time.Duration) {
+	t.total = total
+	t.deadline = t.started.Add(total)
+}
+
+// next puts one request on the wire. There is no other way to.
+func (t *tries) next(ctx context.Context, c *Call, reason Reason) (*http.Response, error) {
+	if !time.Now().Before(t.deadline) {
+		return nil, t.timedOut()
+	}
+	try := &Try{call: c, hop: c.hop}
+	try.open(reason)
+	return c.hop.chain.try(ctx, try)
+}
+
+func (t *tries) timedOut() *fault.Error {
+	return fault.New(fault.TotalTimeout, "the call took longer than its total clock of "+t.total.String())
+}
+
+// retry is the innermost of the call ring, and the one retry loop. For now it
+// knows one case: an idle connection that the upstream had closed already took
+// nothing of the request, so the request goes out again, on another connection.
+func retry(ctx context.Context, c *Call) (*http.Response, error) {
+	reason := First
+	for {
+		res, err := c.tries.next(ctx, c, reason)
+		if err == nil || !c.tries.stale(fault.From(err)) {
+			return res, err
+		}
+		reason = Retry
+	}
+}
+
+// staleMost bounds how many dead idle connections one call may find in a row.
+const staleMost = 3
+
+// stale says whether the last attempt met a dead idle connection.
+func (t *tries) stale(f *fault.Error) bool {
+	run := 0
+	for i := len(t.attempts) - 1; i >= 0 && t.attempts[i].Reused && t.attempts[i].Status == 0; i-- {
+		run++
+	}
+	return f.Kind == fault.ConnectionReset && f.Wire == fault.Unsent && run > 0 && run < staleMost
+}

@@ -1,0 +1,109 @@
+package fetch
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/fetchsvc/fetchsvc/internal/egress"
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+	"github.com/fetchsvc/fetchsvc/internal/policy"
+)
+
+// Try is one request on the wire: the hop it belongs to, the request made for
+// it alone, and what is observed. It lives until its response body is closed.
+type Try struct {
+	call    *Call
+	hop     *hop
+	entry   *Attempt
+	request *http.Request
+
+	wire wire
+	body sentBody
+	read receivedBody
+
+	timer     *time.Timer
+	firstByte *time.Timer
+	cancel    context.CancelCauseFunc
+	closed    bool
+}
+
+// open begins a line of the ledger.
+func (t *Try) open(reason Reason) {
+	t.entry = &Attempt{
+		Number: len(t.call.tries.attempts) + 1, Hop: t.hop.index, Reason: reason,
+		Method: t.hop.method, URL: t.hop.url,
+	}
+	t.call.tries.attempts = append(t.call.tries.attempts, t.entry)
+	t.wire.start = time.Now()
+}
+
+// headers makes the try's own request from the hop's template, and adds what is
+// sent unasked: Host, framing, Accept-Encoding, User-Agent. Nothing else.
+func (e *Engine) headers(_ *policy.Upstream, next TryFunc) TryFunc {
+	return func(ctx context.Context, t *Try) (*http.Response, error) {
+		var blank http.Request
+		r := blank.WithContext(ctx)
+		r.Method, r.URL, r.Host = t.hop.method, t.hop.url.HTTP(), t.hop.url.HostPort()
+		r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1
+		r.Header = make(http.Header, len(t.hop.header)+2)
+		for name, values := range t.hop.header {
+			r.Header[name] = values
+		}
+		if _, given := r.Header["Accept-Encoding"]; !given {
+			r.Header["Accept-Encoding"] = e.acceptEncoding
+		}
+		if _, given := r.Header["User-Agent"]; !given {
+			r.Header["User-Agent"] = e.userAgent
+		}
+		t.attachBody(r)
+		t.request, t.entry.Header, t.entry.Length = r, r.Header, r.ContentLength
+		return next(ctx, t)
+	}
+}
+
+// attachBody gives r a fresh reader of the body. GetBody stays nil: net/http must
+// not send it again on its own.
+func (t *Try) attachBody(r *http.Request) {
+	b := t.hop.body
+	if b == nil {
+		return
+	}
+	r.ContentLength = b.Size()
+	if r.ContentLength == 0 {
+		r.Body = http.NoBody
+		return
+	}
+	t.body.ReadCloser = b.Open()
+	r.Body = &t.body
+}
+
+// roundTrip sends the request and reads the answer's head.
+func (t *Try) roundTrip(ctx context.Context, transport http.RoundTripper) (*http.Response, error) {
+	res, err := transport.RoundTrip(t.request)
+	if err != nil {
+		return nil, egress.RoundTripFault(ctx, err)
+	}
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		_ = res.Body.Close()
+		return nil, fault.New(fault.BadResponse, "the upstream switched protocols (101), which nobody asked for")
+	}
+	t.read = receivedBody{body: res.Body, ctx: ctx, try: t, idle: t.hop.limits.idle}
+	res.Body = &t.read
+	return res, nil
+}
+
+// sentBody counts what the transport reads of the request body. The transport
+// may still read when the try is over.
+type sentBody struct {
+	io.ReadCloser
+	n atomic.Int64
+}
+
+func (b *sentBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.n.Add(int64(n))
+	return n, err
+}

@@ -1,0 +1,140 @@
+package fetch
+
+import (
+	"context"
+	"net"
+	"net/http/httptrace"
+	"sync"
+	"time"
+
+	"github.com/fetchsvc/fetchsvc/internal/egress"
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+)
+
+// wire watches one try from below. Some of its hooks run in the transport's
+// goroutines, and may do so after the try has ended.
+type wire struct {
+	trace  httptrace.ClientTrace
+	record egress.Record
+	start  time.Time
+
+	mu          sync.Mutex
+	gotConn     time.Time
+	wroteHeads  bool
+	wroteAll    time.Time
+	firstByte   time.Time
+	conn        net.Conn
+	written     int64 // by conn before this request
+	exclusive   bool
+	address     string
+	reused      bool
+	onWroteAll  func()
+	onFirstByte func()
+	onResend    func()
+}
+
+// watch arms the hooks.
+func (w *wire) watch(ctx context.Context, connect time.Duration) context.Context {
+	w.trace.GotConn = w.onConn
+	w.trace.WroteHeaders = w.onHeaders
+	w.trace.WroteRequest = w.onRequest
+	w.trace.GotFirstResponseByte = w.onByte
+	return egress.WithRecord(httptrace.WithClientTrace(ctx, &w.trace), &w.record, connect)
+}
+
+func (w *wire) onConn(info httptrace.GotConnInfo) {
+	w.mu.Lock()
+	again := w.conn != nil
+	w.mu.Unlock()
+	if again {
+		w.onResend() // closes the ledger's line, which reads what is known so far
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gotConn, w.conn, w.reused = time.Now(), info.Conn, info.Reused
+	w.wroteHeads, w.wroteAll, w.firstByte = false, time.Time{}, time.Time{}
+	w.written, w.exclusive = egress.Written(info.Conn)
+	if a := info.Conn.RemoteAddr(); a != nil {
+		w.address = a.String()
+	}
+}
+
+func (w *wire) onHeaders() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wroteHeads = true
+}
+
+func (w *wire) onRequest(info httptrace.WroteRequestInfo) {
+	w.mu.Lock()
+	w.wroteAll = time.Now()
+	arm := w.onWroteAll
+	if !w.firstByte.IsZero() || info.Err != nil {
+		arm = nil
+	}
+	w.mu.Unlock()
+	if arm != nil {
+		arm()
+	}
+}
+
+func (w *wire) onByte() {
+	w.mu.Lock()
+	w.firstByte = time.Now()
+	stop := w.onFirstByte
+	w.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+}
+
+// reached says what a failed request left behind. When a clock or the caller
+// ended it, the transport may still be writing: then only a request that never
+// had a connection counts as unsent.
+func (w *wire) reached(ended bool) fault.Wire {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.conn == nil:
+		return fault.Unsent
+	case ended:
+		return fault.MaybeProcessed
+	case w.exclusive:
+		if now, _ := egress.Written(w.conn); now == w.written {
+			return fault.Unsent
+		}
+		return fault.MaybeProcessed
+	case w.wroteHeads:
+		return fault.MaybeProcessed
+	default:
+		return fault.Unsent
+	}
+}
+
+// observe copies what is known into a line of the ledger.
+func (w *wire) observe(a *Attempt, end time.Time) {
+	dialed := w.record.Dialed()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	a.Reused, a.Address = w.reused, w.address
+	a.Timings.Total = end.Sub(w.start)
+	if w.conn == nil {
+		a.Address = dialed.Address
+	}
+	if !w.reused {
+		a.Timings.DNS, a.Timings.Connect, a.Timings.TLS = dialed.DNS, dialed.Connect, dialed.TLS
+	}
+	if w.gotConn.IsZero() {
+		return
+	}
+	a.Timings.Connection = w.gotConn.Sub(w.start)
+	if !w.wroteAll.IsZero() {
+		a.Timings.Send = w.wroteAll.Sub(w.gotConn)
+	}
+	if !w.firstByte.IsZero() {
+		if !w.wroteAll.IsZero() {
+			a.Timings.FirstByte = max(w.firstByte.Sub(w.wroteAll), 0)
+		}
+		a.Timings.Body = end.Sub(w.firstByte)
+	}
+}

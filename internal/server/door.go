@@ -1,0 +1,39 @@
+package server
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+
+	"google.golang.org/grpc/peer"
+)
+
+// door is the way a call came in.
+type door uint8
+
+const (
+	grpcDoor door = iota
+	restDoor
+)
+
+type doorKey struct{}
+
+func doorOf(ctx context.Context) door {
+	d, _ := ctx.Value(doorKey{}).(door)
+	return d
+}
+
+// enterREST marks a request as come by REST and gives it the peer that a gRPC
+// call would have: identity is the connection's, never a header's.
+func enterREST(r *http.Request) *http.Request {
+	ctx := context.WithValue(r.Context(), doorKey{}, restDoor)
+	p := &peer.Peer{}
+	if addr, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		p.Addr = net.TCPAddrFromAddrPort(addr)
+	}
+	if local, ok := ctx.Value(http.LocalAddrContextKey).(net.Addr); ok {
+		p.LocalAddr = local
+	}
+	return r.WithContext(peer.NewContext(ctx, p))
+}

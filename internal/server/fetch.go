@@ -1,0 +1,57 @@
+package server
+
+import (
+	"context"
+
+	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+	"github.com/fetchsvc/fetchsvc/internal/fetch"
+)
+
+// anonymous is the caller of a service that has no callers configured.
+const anonymous = "anonymous"
+
+// fetchService serves FetchService by the engine.
+type fetchService struct {
+	fetchsvcv1.UnimplementedFetchServiceServer
+	engine *fetch.Engine
+}
+
+// Fetch makes one call.
+func (s *fetchService) Fetch(ctx context.Context, in *fetchsvcv1.FetchRequest) (*fetchsvcv1.FetchResponse, error) {
+	req, err := buildRequest(in, anonymous)
+	if err != nil {
+		return nil, err
+	}
+	res, err := s.engine.Do(ctx, req)
+	if err != nil {
+		return nil, &failure{fault: fault.From(err), tried: res}
+	}
+	return responseProto(res, in, asFor(ctx, in)), nil
+}
+
+// asFor is how to hand the body back where the caller does not say: as bytes
+// over gRPC, where bytes cost nothing, and readable over REST.
+func asFor(ctx context.Context, in *fetchsvcv1.FetchRequest) fetchsvcv1.FetchRequest_As {
+	if as := in.GetAs(); as != fetchsvcv1.FetchRequest_AS_UNSPECIFIED {
+		return as
+	}
+	if doorOf(ctx) == restDoor {
+		return fetchsvcv1.FetchRequest_AUTO
+	}
+	return fetchsvcv1.FetchRequest_BYTES
+}
+
+// Stream is in the contract and not served yet.
+func (s *fetchService) Stream(fetchsvcv1.FetchService_StreamServer) error {
+	return notYet("Stream", "Fetch takes requests up to 16 MiB and responses up to 64 MiB")
+}
+
+// FetchBatch is in the contract and not served yet.
+func (s *fetchService) FetchBatch(*fetchsvcv1.FetchBatchRequest, fetchsvcv1.FetchService_FetchBatchServer) error {
+	return notYet("FetchBatch", "call Fetch for each item; calls may be concurrent")
+}
+
+func notYet(rpc, instead string) error {
+	return fault.Newf(fault.Unimplemented, "%s is not served by this version: %s", rpc, instead)
+}

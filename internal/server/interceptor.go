@@ -1,0 +1,115 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+
+	"buf.build/go/protovalidate"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+)
+
+// interceptors are what every RPC runs through, whichever door it came by,
+// outermost first: recover, give errors their kind, check the message.
+type interceptors struct {
+	log       *slog.Logger
+	validator protovalidate.Validator
+}
+
+func newInterceptors(log *slog.Logger) (*interceptors, error) {
+	v, err := protovalidate.New(protovalidate.WithMessages(
+		&fetchsvcv1.FetchRequest{}, &fetchsvcv1.StreamRequest{}, &fetchsvcv1.FetchBatchRequest{},
+		&fetchsvcv1.ExplainRequest{}, &fetchsvcv1.ListUpstreamsRequest{}, &fetchsvcv1.GetSnapshotRequest{},
+	))
+	if err != nil {
+		return nil, err
+	}
+	return &interceptors{log: log, validator: v}, nil
+}
+
+// unary runs one unary RPC.
+func (i *interceptors) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (res any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = i.panicked(info.FullMethod, p)
+		}
+	}()
+	if err := i.check(req); err != nil {
+		return nil, asFailure(err)
+	}
+	res, err = handler(ctx, req)
+	if err != nil {
+		return nil, i.leave(info.FullMethod, err)
+	}
+	return res, nil
+}
+
+// stream runs one streaming RPC; every message it receives is checked.
+func (i *interceptors) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = i.panicked(info.FullMethod, p)
+		}
+	}()
+	if err := handler(srv, checkedStream{ss, i}); err != nil {
+		return i.leave(info.FullMethod, err)
+	}
+	return nil
+}
+
+type checkedStream struct {
+	grpc.ServerStream
+	i *interceptors
+}
+
+func (s checkedStream) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	return s.i.check(m)
+}
+
+// leave gives an error its kind on its way out, and logs defects: the caller is
+// told of them without their cause.
+func (i *interceptors) leave(method string, err error) error {
+	f := asFailure(err)
+	if f.fault.Kind == fault.Internal {
+		i.log.Error("internal error", "rpc.method", method, "error", f.Error())
+	}
+	return f
+}
+
+// panicked turns a panic into one answer and one log line.
+func (i *interceptors) panicked(method string, p any) error {
+	i.log.Error("panic", "rpc.method", method, "panic", p, "stack", string(debug.Stack()))
+	return asFailure(fault.New(fault.Internal, "an unexpected failure inside fetchsvc; the log has the details"))
+}
+
+// check holds the constraints that the API's messages state.
+func (i *interceptors) check(req any) error {
+	msg, ok := req.(proto.Message)
+	if !ok {
+		return nil
+	}
+	err := i.validator.Validate(msg)
+	var invalid *protovalidate.ValidationError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	violations := make([]fault.Violation, len(invalid.Violations))
+	for n, v := range invalid.Violations {
+		violations[n] = fault.Violation{
+			Field:  protovalidate.FieldPathString(v.Proto.GetField()),
+			Reason: v.Proto.GetMessage(),
+		}
+		if violations[n].Field == "" {
+			violations[n].Field = string(msg.ProtoReflect().Descriptor().Name())
+		}
+	}
+	return fault.InvalidAll(violations)
+}

@@ -1,0 +1,97 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"regexp"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fetchsvc/fetchsvc/internal/content"
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+)
+
+// jsonCodec reads and writes the API's JSON: proto names, unknown fields
+// refused, and faults that name a field.
+type jsonCodec struct{ runtime.JSONPb }
+
+func newJSONCodec() *jsonCodec {
+	return &jsonCodec{runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{UseProtoNames: true}}}
+}
+
+// maxJSON bounds a REST request: 16 MiB of body grow by a third in base64.
+const maxJSON = 24 << 20
+
+// requestBody carries a typed fault past grpc-gateway, which keeps only text.
+type requestBody struct {
+	io.ReadCloser
+	fault *fault.Error
+}
+
+// NewDecoder reads one message to the end of r.
+func (c *jsonCodec) NewDecoder(r io.Reader) runtime.Decoder {
+	return runtime.DecoderFunc(func(v any) error {
+		err := decodeJSON(r, v)
+		if body, ok := r.(*requestBody); ok && err != nil {
+			body.fault = err
+		}
+		if err == nil {
+			return nil
+		}
+		return err
+	})
+}
+
+func decodeJSON(r io.Reader, v any) *fault.Error {
+	text, err := io.ReadAll(r)
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		return fault.Newf(fault.RequestTooLarge, "the request is over %d bytes of JSON: send a larger body with Stream", over.Limit)
+	case err != nil:
+		return fault.Wrap(fault.InvalidRequest, err, "the request broke off")
+	case len(text) == 0:
+		return nil // an empty message; its constraints say what is missing
+	}
+	msg, ok := v.(proto.Message)
+	if !ok {
+		return fault.Newf(fault.Internal, "%T is no protobuf message", v)
+	}
+	if err := protojson.Unmarshal(text, msg); err != nil {
+		return jsonFault(err)
+	}
+	if literal, found := content.UnsafeJSONNumber(text); found {
+		return fault.Invalidf("json", "the number %s would change as a double: send the body as json_text, which is sent as written", clip(literal, 64))
+	}
+	return nil
+}
+
+var (
+	jsonPlace   = regexp.MustCompile(`\(line (\d+):(\d+)\): `)
+	jsonUnknown = regexp.MustCompile(`unknown field "([^"]*)"`)
+	jsonField   = regexp.MustCompile(`(?:field |for .* field )([A-Za-z0-9_.]+)`)
+)
+
+// jsonFault turns protojson's text, the only form it has, into a violation.
+func jsonFault(err error) *fault.Error {
+	text := err.Error()
+	where := ""
+	if m := jsonPlace.FindStringSubmatch(text); m != nil {
+		where = " (line " + m[1] + ", column " + m[2] + ")"
+	}
+	text = clip(protoPrefix.ReplaceAllString(jsonPlace.ReplaceAllString(text, ""), ""), 300)
+	switch m, f := jsonUnknown.FindStringSubmatch(text), jsonField.FindStringSubmatch(text); {
+	case m != nil:
+		return fault.Invalid(clip(m[1], 100), "there is no such field"+where+": see /docs for the fields and their spelling")
+	case f != nil:
+		return fault.Invalid(f[1], text+where+": see /docs for the field's type")
+	default:
+		return fault.Invalid("body", text+where+": send one JSON object such as {\"url\":\"https://example.com/\"}")
+	}
+}
+
+// protoPrefix begins protojson's messages; its space varies on purpose.
+var protoPrefix = regexp.MustCompile(`^proto:[\s\x{00a0}]*(?:syntax error[\s\x{00a0}]*)?`)

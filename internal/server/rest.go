@@ -1,0 +1,153 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"net/textproto"
+	"sync/atomic"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	swgui "github.com/swaggest/swgui/v5emb"
+
+	"github.com/fetchsvc/fetchsvc/api"
+	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+)
+
+// newREST makes the REST door: the gateway over cc, and the pages beside it.
+func newREST(cc *inproc, ready *atomic.Bool, log interface{ Error(string, ...any) }) (http.Handler, error) {
+	gw := runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, newJSONCodec()),
+		runtime.WithIncomingHeaderMatcher(incomingHeader),
+		runtime.WithOutgoingHeaderMatcher(noHeader),
+		runtime.WithOutgoingTrailerMatcher(noHeader),
+		runtime.WithErrorHandler(gatewayError),
+		runtime.WithRoutingErrorHandler(routingError),
+		runtime.WithDisableHTTPMethodOverride(),
+	)
+	if err := fetchsvcv1.RegisterFetchServiceHandlerClient(context.Background(), gw, fetchsvcv1.NewFetchServiceClient(cc)); err != nil {
+		return nil, err
+	}
+	if err := fetchsvcv1.RegisterPolicyServiceHandlerClient(context.Background(), gw, fetchsvcv1.NewPolicyServiceClient(cc)); err != nil {
+		return nil, err
+	}
+	if err := addStreams(gw, cc); err != nil {
+		return nil, err
+	}
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if !ready.Load() {
+			plain(w, http.StatusServiceUnavailable, "stopping")
+			return
+		}
+		plain(w, http.StatusOK, "ok")
+	})
+	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(api.OpenAPI)
+	})
+	docs := swgui.New("fetchsvc", "/openapi.json", "/docs/")
+	mux.Handle("GET /docs/", docs)
+	mux.Handle("GET /docs", http.RedirectHandler("/docs/", http.StatusMovedPermanently))
+	mux.Handle("/v1/", calls(gw))
+	mux.HandleFunc("/", notFound)
+	return recoverREST(mux, log), nil
+}
+
+// calls prepares a request for the gateway.
+func calls(gw http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = enterREST(r)
+		r.Body = &requestBody{ReadCloser: http.MaxBytesReader(w, r.Body, maxJSON)}
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-store")
+		gw.ServeHTTP(w, r)
+	})
+}
+
+// addStreams replaces the gateway's handlers of streaming RPCs: they swallow
+// decode errors and end a broken stream as if it were whole.
+func addStreams(gw *runtime.ServeMux, cc *inproc) error {
+	client := fetchsvcv1.NewFetchServiceClient(cc)
+	if err := gw.HandlePath(http.MethodPost, "/v1/stream", func(w http.ResponseWriter, r *http.Request, _ map[string]string) {
+		stream, err := client.Stream(r.Context())
+		if err == nil {
+			_, err = stream.Recv()
+		}
+		writeProblem(w, err)
+	}); err != nil {
+		return err
+	}
+	return gw.HandlePath(http.MethodPost, "/v1/fetch:batch", func(w http.ResponseWriter, r *http.Request, _ map[string]string) {
+		var in fetchsvcv1.FetchBatchRequest
+		if f := decodeJSON(r.Body, &in); f != nil {
+			writeProblem(w, f)
+			return
+		}
+		stream, err := client.FetchBatch(r.Context(), &in)
+		if err == nil {
+			_, err = stream.Recv()
+		}
+		writeProblem(w, err)
+	})
+}
+
+// incomingHeader lets trace context in, and nothing else: grpc-gateway's own
+// matcher hands any Grpc-Metadata-* header to the service (CVE-2026-18972).
+func incomingHeader(name string) (string, bool) {
+	switch textproto.CanonicalMIMEHeaderKey(name) {
+	case "Traceparent":
+		return "traceparent", true
+	case "Tracestate":
+		return "tracestate", true
+	case "Baggage":
+		return "baggage", true
+	}
+	return "", false
+}
+
+func noHeader(string) (string, bool) { return "", false }
+
+// gatewayError prefers the fault that decoding left over the text of it.
+func gatewayError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+	if body, ok := r.Body.(*requestBody); ok && body.fault != nil {
+		err = body.fault
+	}
+	writeProblem(w, err)
+}
+
+func routingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
+	if code == http.StatusMethodNotAllowed || code == http.StatusNotImplemented {
+		methodNotAllowed(w, r)
+		return
+	}
+	notFound(w, r)
+}
+
+func plain(w http.ResponseWriter, code int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_, _ = w.Write([]byte(text + "\n"))
+}
+
+// recoverREST is the outer net: what panics outside the interceptors is one
+// answer and one log line too.
+func recoverREST(next http.Handler, log interface{ Error(string, ...any) }) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			p := recover()
+			if p == nil {
+				return
+			}
+			if p == http.ErrAbortHandler {
+				panic(p) // the way to break a connection off
+			}
+			log.Error("panic", "path", r.URL.Path, "panic", p)
+			writeProblem(w, fault.New(fault.Internal, "an unexpected failure inside fetchsvc; the log has the details"))
+		}()
+		next.ServeHTTP(w, r)
+	})
+}

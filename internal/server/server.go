@@ -1,0 +1,136 @@
+// Package server is the service's face: the gRPC door, the REST door, and one
+// pipeline behind both.
+//
+// It turns messages of the API into requests of the engine and back, checks
+// them, and maps every kind of failure to both protocols from one table
+// (status.go). It decides nothing about a call.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
+	"github.com/fetchsvc/fetchsvc/internal/fetch"
+)
+
+// Config is what a Server is made of.
+type Config struct {
+	// Engine makes the calls. Required.
+	Engine *fetch.Engine
+	// Log gets defects. Required.
+	Log *slog.Logger
+}
+
+// Server serves both doors. Make one with New, Serve it, Shutdown it.
+type Server struct {
+	grpc   *grpc.Server
+	rest   *http.Server
+	pages  http.Handler
+	health *health.Server
+	ready  atomic.Bool
+}
+
+const (
+	// maxRecv takes a 16 MiB body with its envelope; what is a little larger is
+	// refused with a reason, what is much larger by grpc-go itself.
+	maxRecv = maxBody + 1<<20
+	// maxSend holds a response of 64 MiB with its envelope.
+	maxSend = 64<<20 + 8<<20
+	// maxStreams is how many calls one connection may have in flight.
+	maxStreams = 10_000
+	// workers take RPCs without a new goroutine, whose stack would have to grow
+	// each time.
+	workers = 64
+)
+
+// New makes a Server that is not yet listening.
+func New(cfg Config) (*Server, error) {
+	shared, err := newInterceptors(cfg.Log)
+	if err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	s := &Server{health: health.NewServer()}
+	s.grpc = grpc.NewServer(
+		grpc.MaxRecvMsgSize(maxRecv), grpc.MaxSendMsgSize(maxSend),
+		grpc.MaxConcurrentStreams(maxStreams), grpc.NumStreamWorkers(workers),
+		grpc.ConnectionTimeout(10*time.Second),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
+		grpc.ChainUnaryInterceptor(shared.unary), grpc.ChainStreamInterceptor(shared.stream),
+	)
+	cc := &inproc{interceptors: shared}
+	for _, door := range []grpc.ServiceRegistrar{s.grpc, cc} {
+		fetchsvcv1.RegisterFetchServiceServer(door, &fetchService{engine: cfg.Engine})
+		fetchsvcv1.RegisterPolicyServiceServer(door, &policyService{snapshot: cfg.Engine.Snapshot})
+	}
+	healthv1.RegisterHealthServer(s.grpc, s.health)
+	reflection.Register(s.grpc)
+	if s.pages, err = newREST(cc, &s.ready, cfg.Log); err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	s.rest = &http.Server{
+		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
+	}
+	return s, nil
+}
+
+// Serve serves both listeners until Shutdown, or until one fails. It owns the
+// listeners from now on.
+func (s *Server) Serve(grpcLis, restLis net.Listener) error {
+	s.rest.Handler = namesOf(restLis.Addr()).guard(s.pages)
+	s.ready.Store(true)
+	s.health.SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
+	failed := make(chan error, 2)
+	go func() { failed <- s.grpc.Serve(grpcLis) }()
+	go func() { failed <- s.rest.Serve(restLis) }()
+	err := <-failed
+	s.Stop() // one door alone is no service
+	return errors.Join(served(err), served(<-failed))
+}
+
+func served(err error) error {
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, grpc.ErrServerStopped) {
+		return nil
+	}
+	return err
+}
+
+// Shutdown stops taking calls, waits for those in flight until ctx ends, then
+// cuts them off. Serve returns after it.
+func (s *Server) Shutdown(ctx context.Context) {
+	s.ready.Store(false)
+	s.health.Shutdown()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = s.rest.Shutdown(ctx)
+		s.grpc.GracefulStop()
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		s.Stop()
+		<-done
+	}
+}
+
+// Stop cuts everything off at once.
+func (s *Server) Stop() {
+	s.ready.Store(false)
+	s.grpc.Stop()
+	_ = s.rest.Close()
+}
