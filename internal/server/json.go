@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"regexp"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -61,37 +60,10 @@ func decodeJSON(r io.Reader, v any) *fault.Error {
 		return fault.Newf(fault.Internal, "%T is no protobuf message", v)
 	}
 	if err := protojson.Unmarshal(text, msg); err != nil {
-		return jsonFault(err)
+		return jsonFault(err, text, msg.ProtoReflect().Descriptor())
 	}
 	if literal, found := content.UnsafeJSONNumber(text); found {
 		return fault.Invalidf("json", "the number %s would change as a double: send the body as json_text, which is sent as written", clip(literal, 64))
 	}
 	return nil
 }
-
-var (
-	jsonPlace   = regexp.MustCompile(`\(line (\d+):(\d+)\): `)
-	jsonUnknown = regexp.MustCompile(`unknown field "([^"]*)"`)
-	jsonField   = regexp.MustCompile(`(?:field |for .* field )([A-Za-z0-9_.]+)`)
-)
-
-// jsonFault turns protojson's text, the only form it has, into a violation.
-func jsonFault(err error) *fault.Error {
-	text := err.Error()
-	where := ""
-	if m := jsonPlace.FindStringSubmatch(text); m != nil {
-		where = " (line " + m[1] + ", column " + m[2] + ")"
-	}
-	text = clip(protoPrefix.ReplaceAllString(jsonPlace.ReplaceAllString(text, ""), ""), 300)
-	switch m, f := jsonUnknown.FindStringSubmatch(text), jsonField.FindStringSubmatch(text); {
-	case m != nil:
-		return fault.Invalid(clip(m[1], 100), "there is no such field"+where+": see /docs for the fields and their spelling")
-	case f != nil:
-		return fault.Invalid(f[1], text+where+": see /docs for the field's type")
-	default:
-		return fault.Invalid("body", text+where+": send one JSON object such as {\"url\":\"https://example.com/\"}")
-	}
-}
-
-// protoPrefix begins protojson's messages; its space varies on purpose.
-var protoPrefix = regexp.MustCompile(`^proto:[\s\x{00a0}]*(?:syntax error[\s\x{00a0}]*)?`)
