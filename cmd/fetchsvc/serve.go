@@ -52,6 +52,9 @@ func newServe() *cobra.Command {
 	return cmd
 }
 
+// flushTime is how long the last spans may take to be sent.
+const flushTime = 3 * time.Second
+
 // serve runs the service until ctx ends. started is called once both doors are
 // open, with their addresses.
 func (o *serveOptions) serve(ctx context.Context, snapshot *policy.Snapshot, log *slog.Logger, started func(grpc, rest string)) error {
@@ -65,11 +68,17 @@ func (o *serveOptions) serve(ctx context.Context, snapshot *policy.Snapshot, log
 		return err
 	}
 	tuneGC()
-	svc, err := wire(snapshot, log)
+	svc, err := wire(ctx, snapshot, log)
 	if err != nil {
 		return exit{err, 1}
 	}
-	defer svc.pools.Close()
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+		defer cancel()
+		if err := svc.close(ctx); err != nil {
+			log.Warn("some telemetry was not sent", "error", err)
+		}
+	}()
 	log.Info("serving", "grpc", grpcLis.Addr().String(), "rest", restLis.Addr().String(),
 		"policy", snapshot.Source, "upstreams", len(snapshot.Upstreams), "version", version)
 	if started != nil {

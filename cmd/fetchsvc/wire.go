@@ -1,28 +1,41 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 
 	"github.com/fetchsvc/fetchsvc/internal/egress"
 	"github.com/fetchsvc/fetchsvc/internal/fetch"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
 	"github.com/fetchsvc/fetchsvc/internal/server"
+	"github.com/fetchsvc/fetchsvc/internal/telemetry"
 )
 
 // service is everything that runs, wired: this file alone names the concrete
 // types.
 type service struct {
-	server *server.Server
-	pools  *egress.Pools
+	server    *server.Server
+	pools     *egress.Pools
+	telemetry *telemetry.Telemetry
 }
 
-func wire(snapshot *policy.Snapshot, log *slog.Logger) (*service, error) {
-	pools := egress.NewPools(egress.Config{})
-	engine := fetch.New(fetch.Config{Pools: pools, UserAgent: "fetchsvc/" + version})
-	engine.Use(snapshot)
-	srv, err := server.New(server.Config{Engine: engine, Log: log})
+func wire(ctx context.Context, snapshot *policy.Snapshot, log *slog.Logger) (*service, error) {
+	tel, err := telemetry.Setup(ctx, version, log)
 	if err != nil {
 		return nil, err
 	}
-	return &service{server: srv, pools: pools}, nil
+	pools := egress.NewPools(egress.Config{})
+	engine := fetch.New(fetch.Config{Pools: pools, UserAgent: "fetchsvc/" + version})
+	engine.Use(snapshot)
+	srv, err := server.New(server.Config{Engine: engine, Log: log, Tracer: tel.Tracer()})
+	if err != nil {
+		return nil, err
+	}
+	return &service{server: srv, pools: pools, telemetry: tel}, nil
+}
+
+// close frees what outlives the last call, and sends the spans that wait.
+func (s *service) close(ctx context.Context) error {
+	s.pools.Close()
+	return s.telemetry.Shutdown(ctx)
 }

@@ -32,7 +32,7 @@ func (c *Call) finish(res *http.Response, out *Response) error {
 	}
 	if c.req.FailOnStatus && out.Status >= 400 {
 		f := fault.Newf(fault.UpstreamStatus, "%s answered %d and the call asked for that to be an error (fail_on_status)",
-			c.hop.url, out.Status)
+			c.hop.url.Place(), out.Status)
 		f.Wire, f.UpstreamStatus = fault.Answered, out.Status
 		return f
 	}

@@ -80,7 +80,7 @@ func (c *Call) planHop(status int, to target.URL) redirectPlan {
 	}
 	if len(c.history) >= most {
 		return redirectPlan{err: fault.Newf(fault.TooManyRedirects,
-			"%d redirects were followed and another came, to %s; raise redirects.max if the chain is meant", len(c.history), to)}
+			"%d redirects were followed and another came, to %s; raise redirects.max if the chain is meant", len(c.history), to.Place())}
 	}
 	next := &hop{index: c.hop.index + 1, url: to, method: c.hop.method, body: c.hop.body, upstream: up, chain: c.gen.chains[up]}
 	if changesToGet(status, c.hop.method) {

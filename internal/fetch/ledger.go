@@ -17,8 +17,12 @@ type Attempt struct {
 	Number int
 	Hop    int
 	Reason Reason
-	Method string
-	URL    target.URL
+	// Start is when it began.
+	Start time.Time
+	// Upstream is policy's name for the hop.
+	Upstream string
+	Method   string
+	URL      target.URL
 	// Header is what was sent beside Host and framing, secrets included: redact
 	// before showing it.
 	Header http.Header

@@ -32,12 +32,12 @@ type Try struct {
 
 // open begins a line of the ledger.
 func (t *Try) open(reason Reason) {
+	t.wire.start = time.Now()
 	t.entry = &Attempt{
-		Number: len(t.call.tries.attempts) + 1, Hop: t.hop.index, Reason: reason,
-		Method: t.hop.method, URL: t.hop.url,
+		Number: len(t.call.tries.attempts) + 1, Hop: t.hop.index, Reason: reason, Start: t.wire.start,
+		Method: t.hop.method, URL: t.hop.url, Upstream: t.hop.upstream.Name,
 	}
 	t.call.tries.attempts = append(t.call.tries.attempts, t.entry)
-	t.wire.start = time.Now()
 }
 
 // headers makes the try's own request from the hop's template, and adds what is

@@ -14,7 +14,7 @@ func attemptsProto(in []*fetch.Attempt) []*fetchsvcv1.Attempt {
 	for i, a := range in {
 		out[i] = &fetchsvcv1.Attempt{
 			Number: int32(a.Number), Hop: int32(a.Hop), Reason: reasons[a.Reason],
-			Method: a.Method, Url: safeURL(a.URL), Headers: sentHeaders(a),
+			Method: a.Method, Url: a.URL.Redacted(), Headers: sentHeaders(a),
 			Address: a.Address, ConnectionReused: a.Reused, HttpVersion: a.Proto,
 			Timings: timingsProto(&a.Timings), Wire: wires[a.Wire], Status: int32(a.Status),
 			BytesSent: a.BytesSent, BytesReceived: a.BytesReceived,

@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 
+	"go.opentelemetry.io/otel/trace"
+
 	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/fetch"
@@ -15,6 +17,7 @@ const anonymous = "anonymous"
 type fetchService struct {
 	fetchsvcv1.UnimplementedFetchServiceServer
 	engine *fetch.Engine
+	tracer trace.Tracer
 }
 
 // Fetch makes one call.
@@ -24,6 +27,7 @@ func (s *fetchService) Fetch(ctx context.Context, in *fetchsvcv1.FetchRequest) (
 		return nil, err
 	}
 	res, err := s.engine.Do(ctx, req)
+	attemptSpans(ctx, s.tracer, res)
 	if err != nil {
 		return nil, &failure{fault: fault.From(err), tried: res}
 	}

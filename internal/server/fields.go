@@ -11,6 +11,7 @@ import (
 
 	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
 	"github.com/fetchsvc/fetchsvc/internal/content"
+	"github.com/fetchsvc/fetchsvc/internal/target"
 )
 
 // contentFields reads a list of the API.
@@ -58,7 +59,7 @@ func headerFields(h http.Header, redact bool) []*fetchsvcv1.Field {
 			f.Name = name
 			switch {
 			case hide:
-				f.Value = redacted
+				f.Value = target.Mask
 			case utf8.ValidString(value):
 				f.Value = value
 			default:

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	"buf.build/go/protovalidate"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
@@ -15,13 +16,14 @@ import (
 )
 
 // interceptors are what every RPC runs through, whichever door it came by,
-// outermost first: recover, give errors their kind, check the message.
+// outermost first: trace, recover, give errors their kind, check the message.
 type interceptors struct {
 	log       *slog.Logger
+	tracer    trace.Tracer // nil: no spans
 	validator protovalidate.Validator
 }
 
-func newInterceptors(log *slog.Logger) (*interceptors, error) {
+func newInterceptors(log *slog.Logger, tracer trace.Tracer) (*interceptors, error) {
 	v, err := protovalidate.New(protovalidate.WithMessages(
 		&fetchsvcv1.FetchRequest{}, &fetchsvcv1.StreamRequest{}, &fetchsvcv1.FetchBatchRequest{},
 		&fetchsvcv1.ExplainRequest{}, &fetchsvcv1.ListUpstreamsRequest{}, &fetchsvcv1.GetSnapshotRequest{},
@@ -29,11 +31,16 @@ func newInterceptors(log *slog.Logger) (*interceptors, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &interceptors{log: log, validator: v}, nil
+	return &interceptors{log: log, tracer: tracer, validator: v}, nil
 }
 
 // unary runs one unary RPC.
 func (i *interceptors) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (res any, err error) {
+	if i.tracer != nil {
+		var span trace.Span
+		ctx, span = startSpan(ctx, i.tracer, info.FullMethod)
+		defer func() { endSpan(span, err) }()
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			err = i.panicked(info.FullMethod, p)
@@ -51,12 +58,18 @@ func (i *interceptors) unary(ctx context.Context, req any, info *grpc.UnaryServe
 
 // stream runs one streaming RPC; every message it receives is checked.
 func (i *interceptors) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	ctx := ss.Context()
+	if i.tracer != nil {
+		var span trace.Span
+		ctx, span = startSpan(ctx, i.tracer, info.FullMethod)
+		defer func() { endSpan(span, err) }()
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			err = i.panicked(info.FullMethod, p)
 		}
 	}()
-	if err := handler(srv, checkedStream{ss, i}); err != nil {
+	if err := handler(srv, checkedStream{ss, i, ctx}); err != nil {
 		return i.leave(info.FullMethod, err)
 	}
 	return nil
@@ -64,8 +77,11 @@ func (i *interceptors) stream(srv any, ss grpc.ServerStream, info *grpc.StreamSe
 
 type checkedStream struct {
 	grpc.ServerStream
-	i *interceptors
+	i   *interceptors
+	ctx context.Context
 }
+
+func (s checkedStream) Context() context.Context { return s.ctx }
 
 func (s checkedStream) RecvMsg(m any) error {
 	if err := s.ServerStream.RecvMsg(m); err != nil {

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -32,6 +33,8 @@ type Config struct {
 	Engine *fetch.Engine
 	// Log gets defects. Required.
 	Log *slog.Logger
+	// Tracer makes the spans of calls and attempts; nil: none are made.
+	Tracer trace.Tracer
 }
 
 // Server serves both doors. Make one with New, Serve it, Shutdown it.
@@ -58,7 +61,7 @@ const (
 
 // New makes a Server that is not yet listening.
 func New(cfg Config) (*Server, error) {
-	shared, err := newInterceptors(cfg.Log)
+	shared, err := newInterceptors(cfg.Log, cfg.Tracer)
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
@@ -73,7 +76,7 @@ func New(cfg Config) (*Server, error) {
 	)
 	cc := &inproc{interceptors: shared}
 	for _, door := range []grpc.ServiceRegistrar{s.grpc, cc} {
-		fetchsvcv1.RegisterFetchServiceServer(door, &fetchService{engine: cfg.Engine})
+		fetchsvcv1.RegisterFetchServiceServer(door, &fetchService{engine: cfg.Engine, tracer: cfg.Tracer})
 		fetchsvcv1.RegisterPolicyServiceServer(door, &policyService{snapshot: cfg.Engine.Snapshot})
 	}
 	healthv1.RegisterHealthServer(s.grpc, s.health)

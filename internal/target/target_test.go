@@ -197,3 +197,19 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+func TestRedacted(t *testing.T) {
+	for in, want := range map[string]string{
+		"https://e.com/a?q=1":                      "https://e.com/a?q=1",
+		"https://e.com/?Sig=abc&q=1":               "https://e.com/?Sig=REDACTED&q=1",
+		"https://e.com/?X-Amz-Signature=a&api_key": "https://e.com/?X-Amz-Signature=REDACTED&api_key",
+	} {
+		u, err := Parse(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := u.Redacted(); got != want {
+			t.Errorf("Redacted(%s) = %s, want %s", in, got, want)
+		}
+	}
+}
