@@ -14,6 +14,11 @@ const (
 	InvalidRequest Kind = "INVALID_REQUEST"
 	// RequestTooLarge: the request is larger than this service or the policy takes.
 	RequestTooLarge Kind = "REQUEST_TOO_LARGE"
+	// UploadIncomplete: a streamed request body ended without saying so, or with
+	// fewer bytes than it announced. The upstream's request was aborted.
+	UploadIncomplete Kind = "UPLOAD_INCOMPLETE"
+	// UploadTooLong: a streamed request body has more bytes than it announced.
+	UploadTooLong Kind = "UPLOAD_TOO_LONG"
 	// Unauthenticated: the caller did not prove who it is.
 	Unauthenticated Kind = "UNAUTHENTICATED"
 	// PolicyDenied: no upstream of the policy matches, or a rule denies.
@@ -102,7 +107,7 @@ const (
 // Kinds lists every kind, in the order of the documentation.
 func Kinds() []Kind {
 	return []Kind{
-		InvalidRequest, RequestTooLarge, Unauthenticated, PolicyDenied, AddressDenied, NotGranted,
+		InvalidRequest, RequestTooLarge, UploadIncomplete, UploadTooLong, Unauthenticated, PolicyDenied, AddressDenied, NotGranted,
 		ForeignOrigin, NotFound, MethodNotAllowed, Unimplemented,
 		DNSError, DNSTimeout, ConnectionRefused, HostUnreachable, ConnectTimeout, TLSTimeout,
 		TLSCertExpired, TLSCertName, TLSCertUntrusted, TLSHandshake,

@@ -33,17 +33,28 @@ type receivedBody struct {
 	try  *Try
 	idle time.Duration
 	due  *time.Timer
+
+	minRate int64
+	waited  time.Duration // for the upstream, since the rate was measured
+	came    int64
 }
 
 func (b *receivedBody) Read(p []byte) (int, error) {
 	if b.idle > 0 {
 		b.armIdle()
 	}
+	var start time.Time
+	if b.minRate > 0 {
+		start = time.Now()
+	}
 	n, err := b.body.Read(p)
 	if b.idle > 0 {
 		b.due.Stop()
 	}
 	b.try.entry.BytesReceived += int64(n)
+	if b.minRate > 0 && err == nil {
+		err = b.measure(n, time.Since(start))
+	}
 	switch {
 	case err == io.EOF:
 		b.try.end(nil)
@@ -51,6 +62,24 @@ func (b *receivedBody) Read(p []byte) (int, error) {
 		err = egress.BodyFault(b.ctx, err, b.try.entry.BytesReceived)
 	}
 	return n, err
+}
+
+// rateWindow is how much waiting the rate is measured over. A caller that reads
+// slowly does not count: only the time in Read does.
+const rateWindow = 10 * time.Second
+
+func (b *receivedBody) measure(n int, took time.Duration) error {
+	b.came += int64(n)
+	b.waited += took
+	if b.waited < rateWindow {
+		return nil
+	}
+	slow := float64(b.came)/b.waited.Seconds() < float64(b.minRate)
+	b.came, b.waited = 0, 0
+	if slow {
+		return fault.New(fault.IdleTimeout, "the response body came slower than policy's min_rate of "+policy.FormatSize(b.minRate)+" a second")
+	}
+	return nil
 }
 
 func (b *receivedBody) armIdle() {
@@ -89,7 +118,7 @@ func buffer(_ *policy.Upstream, next TryFunc) TryFunc {
 			return nil, err
 		}
 		t.answered(res)
-		if plan := t.call.redirect(res); plan.next != nil || plan.err != nil {
+		if plan := t.call.redirect(res); plan.next != nil || plan.err != nil || !t.call.buffered {
 			return res, nil
 		}
 		data, truncated, err := t.readAll(res)

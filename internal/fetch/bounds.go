@@ -10,9 +10,9 @@ import (
 
 // limits are the effective bounds of a call on one upstream; zero clocks are off.
 type limits struct {
-	total, attempt, connect, firstByte, idle time.Duration
+	total, attempt, connect, firstByte, idle, streamTotal time.Duration
 
-	maxBytes int64
+	maxBytes, minRate int64
 }
 
 // bounder lays what a caller asks for over what policy sets. On the first hop a
@@ -21,6 +21,8 @@ type limits struct {
 // caller did not choose, it is cut.
 type bounder struct {
 	upstream string
+	// streamed: the response is handed on as it comes, so its size costs nothing.
+	streamed bool
 	problems []fault.Violation
 }
 
@@ -59,11 +61,16 @@ func (b *bounder) limits(req *Request, up *policy.Upstream) limits {
 		firstByte: b.clock("timeouts.first_byte", wish.FirstByte, optional(t.FirstByte, t.Total)),
 		idle:      b.clock("timeouts.idle", wish.Idle, optional(t.Idle, t.Total)),
 		maxBytes:  up.Sizes.Response,
+
+		streamTotal: t.StreamTotal, minRate: up.MinRate,
 	}
-	if req.MaxResponseBytes > 0 {
+	switch {
+	case b.streamed:
+		l.maxBytes = req.MaxResponseBytes
+	case req.MaxResponseBytes > 0:
 		l.maxBytes = min(req.MaxResponseBytes, up.Sizes.ResponseMax)
 	}
-	if req.MaxResponseBytes > up.Sizes.ResponseMax {
+	if req.MaxResponseBytes > up.Sizes.ResponseMax && !b.streamed {
 		b.over("max_response_bytes", policy.FormatSize(req.MaxResponseBytes), policy.FormatSize(up.Sizes.ResponseMax)+
 			" (a larger body belongs to Stream)")
 	}
@@ -77,8 +84,12 @@ func (b *bounder) limits(req *Request, up *policy.Upstream) limits {
 const maxAttempts = 1
 
 // checkBody holds the upstream's request size, on every hop that has the body.
+// An upload is not held in memory and has none.
 func checkBody(b Body, up *policy.Upstream) error {
-	if b != nil && b.Size() > up.Sizes.Request {
+	if _, streamed := b.(Upload); streamed || b == nil {
+		return nil
+	}
+	if b.Size() > up.Sizes.Request {
 		return fault.Newf(fault.RequestTooLarge, "the request body of %d bytes is over the %s that upstream %q takes",
 			b.Size(), policy.FormatSize(up.Sizes.Request), up.Name)
 	}

@@ -132,6 +132,9 @@ type Call struct {
 	tries   tries
 	history []Hop
 	plan    redirectPlan
+	// buffered: the body is read inside the try (Do); else it is handed on as it
+	// comes (Open).
+	buffered bool
 }
 
 // hop is one stop of the redirect chain.

@@ -53,5 +53,6 @@ func (t *Try) release() {
 	if t.firstByte != nil {
 		t.firstByte.Stop()
 	}
+	t.body.rest()
 	t.cancel(context.Canceled)
 }

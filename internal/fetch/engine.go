@@ -61,23 +61,34 @@ func (e *Engine) Snapshot() *policy.Snapshot { return e.current.Load().snapshot 
 // Do makes one call and reads the whole response. The Response is never nil: on
 // failure it says what was tried. The error is a *fault.Error.
 func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
-	c := &Call{req: req, gen: e.current.Load()}
-	c.tries.started = time.Now()
+	c := e.newCall(req, true)
 	res, err := c.run(ctx)
 	out := &Response{}
 	if err == nil {
 		err = c.finish(res, out)
 	}
-	out.Attempts, out.History = c.tries.attempts, c.history
-	out.Elapsed = time.Since(c.tries.started)
-	for _, a := range out.Attempts {
-		out.BytesSent += a.BytesSent
-		out.BytesReceived += a.BytesReceived
-	}
+	c.account(out)
 	if err != nil {
 		return out, fault.From(err)
 	}
 	return out, nil
+}
+
+func (e *Engine) newCall(req *Request, buffered bool) *Call {
+	c := &Call{req: req, gen: e.current.Load(), buffered: buffered}
+	c.tries.started = time.Now()
+	return c
+}
+
+// account writes down what the call took so far.
+func (c *Call) account(out *Response) {
+	out.Attempts, out.History = c.tries.attempts, c.history
+	out.Elapsed = time.Since(c.tries.started)
+	out.BytesSent, out.BytesReceived = 0, 0
+	for _, a := range out.Attempts {
+		out.BytesSent += a.BytesSent
+		out.BytesReceived += a.BytesReceived
+	}
 }
 
 // run walks the hops to the response that answers the call.
@@ -113,7 +124,7 @@ func (c *Call) begin() error {
 	if err != nil {
 		return err
 	}
-	b := bounder{upstream: up.Name}
+	b := bounder{upstream: up.Name, streamed: !c.buffered}
 	lim := b.limits(c.req, up)
 	if len(b.problems) > 0 {
 		return fault.InvalidAll(b.problems)

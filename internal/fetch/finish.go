@@ -20,23 +20,34 @@ func (c *Call) finish(res *http.Response, out *Response) error {
 	if !ok {
 		return fault.New(fault.Internal, "the response was not buffered")
 	}
-	out.Status, out.Proto, out.Header, out.Trailer = res.StatusCode, protoVersion(res), res.Header, res.Trailer
-	out.Reason = reason(res)
-	out.URL, out.Upstream = c.hop.url, c.hop.upstream.Name
+	c.head(res, out)
+	out.Trailer = res.Trailer
 	out.Body, out.Truncated = body.data, body.truncated
-	if c.plan.of == res {
-		out.RedirectStopped = c.plan.stopped
-	}
 	if err := c.decode(out); err != nil {
 		return err
 	}
-	if c.req.FailOnStatus && out.Status >= 400 {
-		f := fault.Newf(fault.UpstreamStatus, "%s answered %d and the call asked for that to be an error (fail_on_status)",
-			c.hop.url.Place(), out.Status)
-		f.Wire, f.UpstreamStatus = fault.Answered, out.Status
-		return f
+	return c.judgeStatus(out.Status)
+}
+
+// head writes down what the response's head says.
+func (c *Call) head(res *http.Response, out *Response) {
+	out.Status, out.Proto, out.Header = res.StatusCode, protoVersion(res), res.Header
+	out.Reason = reason(res)
+	out.URL, out.Upstream = c.hop.url, c.hop.upstream.Name
+	if c.plan.of == res {
+		out.RedirectStopped = c.plan.stopped
 	}
-	return nil
+}
+
+// judgeStatus is fail_on_status.
+func (c *Call) judgeStatus(status int) error {
+	if !c.req.FailOnStatus || status < 400 {
+		return nil
+	}
+	f := fault.Newf(fault.UpstreamStatus, "%s answered %d and the call asked for that to be an error (fail_on_status)",
+		c.hop.url.Place(), status)
+	f.Wire, f.UpstreamStatus = fault.Answered, status
+	return f
 }
 
 // reason is the phrase behind the status code. HTTP/2 has none; net/http makes

@@ -94,7 +94,7 @@ func (c *Call) planHop(status int, to target.URL) redirectPlan {
 	}
 	plan := redirectPlan{next: next}
 	next.header, plan.dropped = carryOver(c.hop.header, to.SameOrigin(c.hop.url), c.hop.body != nil && next.body == nil)
-	b := bounder{upstream: up.Name}
+	b := bounder{upstream: up.Name, streamed: !c.buffered}
 	next.limits = b.limits(c.req, up)
 	return plan
 }

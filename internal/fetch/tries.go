@@ -58,7 +58,7 @@ func retry(ctx context.Context, c *Call) (*http.Response, error) {
 	reason := First
 	for {
 		res, err := c.tries.next(ctx, c, reason)
-		if err == nil || !c.tries.stale(fault.From(err)) {
+		if err == nil || !c.tries.stale(fault.From(err), c.hop.body) {
 			return res, err
 		}
 		reason = Retry
@@ -69,10 +69,11 @@ func retry(ctx context.Context, c *Call) (*http.Response, error) {
 const staleMost = 3
 
 // stale says whether the last attempt met a dead idle connection.
-func (t *tries) stale(f *fault.Error) bool {
+func (t *tries) stale(f *fault.Error, body Body) bool {
 	run := 0
 	for i := len(t.attempts) - 1; i >= 0 && t.attempts[i].Reused && t.attempts[i].Status == 0; i-- {
 		run++
 	}
-	return f.Kind == fault.ConnectionReset && f.Wire == fault.Unsent && run > 0 && run < staleMost
+	return f.Kind == fault.ConnectionReset && f.Wire == fault.Unsent && run > 0 && run < staleMost &&
+		(body == nil || body.Replayable())
 }

@@ -2,9 +2,7 @@ package fetch
 
 import (
 	"context"
-	"io"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/fetchsvc/fetchsvc/internal/egress"
@@ -77,6 +75,10 @@ func (t *Try) attachBody(r *http.Request) {
 		return
 	}
 	t.body.ReadCloser = b.Open()
+	if up, ok := b.(Upload); ok {
+		t.body.upload, t.body.try = up, t
+		r.Trailer = up.Trailer()
+	}
 	r.Body = &t.body
 }
 
@@ -84,26 +86,16 @@ func (t *Try) attachBody(r *http.Request) {
 func (t *Try) roundTrip(ctx context.Context, transport http.RoundTripper) (*http.Response, error) {
 	res, err := transport.RoundTrip(t.request)
 	if err != nil {
+		if f := t.body.failed.Load(); f != nil {
+			return nil, f // the body is why the connection broke
+		}
 		return nil, egress.RoundTripFault(ctx, err)
 	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		_ = res.Body.Close()
 		return nil, fault.New(fault.BadResponse, "the upstream switched protocols (101), which nobody asked for")
 	}
-	t.read = receivedBody{body: res.Body, ctx: ctx, try: t, idle: t.hop.limits.idle}
+	t.read = receivedBody{body: res.Body, ctx: ctx, try: t, idle: t.idle(), minRate: t.hop.limits.minRate}
 	res.Body = &t.read
 	return res, nil
-}
-
-// sentBody counts what the transport reads of the request body. The transport
-// may still read when the try is over.
-type sentBody struct {
-	io.ReadCloser
-	n atomic.Int64
-}
-
-func (b *sentBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.n.Add(int64(n))
-	return n, err
 }

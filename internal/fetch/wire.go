@@ -111,6 +111,13 @@ func (w *wire) reached(ended bool) fault.Wire {
 	}
 }
 
+// multiplexed says that the request went out on HTTP/2.
+func (w *wire) multiplexed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.conn != nil && !w.exclusive
+}
+
 // observe copies what is known into a line of the ledger.
 func (w *wire) observe(a *Attempt, end time.Time) {
 	dialed := w.record.Dialed()

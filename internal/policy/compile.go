@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"time"
 
@@ -45,6 +46,7 @@ func (c *compiler) upstream(path string, x *index, base Upstream, in *policyv1.U
 		Timeouts: c.timeouts(path+".timeouts", base.Timeouts, in.GetTimeouts()),
 		Sizes:    c.sizes(path+".sizes", base.Sizes, in.GetSizes()),
 	}
+	up.MinRate = c.size(path+".min_rate", in.GetMinRate(), 0, math.MaxInt64)
 	if len(up.Schemes) == 0 {
 		up.Schemes = []string{"https"}
 	}
@@ -107,10 +109,13 @@ func (c *compiler) timeouts(path string, base Timeouts, in *policyv1.Timeouts) T
 		Connect:   c.clock(path, "connect", base.Connect, in.GetConnect(), m.GetConnect()),
 		FirstByte: c.clock(path, "first_byte", base.FirstByte, in.GetFirstByte(), m.GetFirstByte()),
 		Idle:      c.clock(path, "idle", base.Idle, in.GetIdle(), m.GetIdle()),
-		TLS:       base.TLS,
+		TLS:       base.TLS, StreamTotal: base.StreamTotal,
 	}
 	if in.GetTls() != nil {
 		t.TLS = in.GetTls().AsDuration()
+	}
+	if in.GetStreamTotal() != nil {
+		t.StreamTotal = in.GetStreamTotal().AsDuration()
 	}
 	return t
 }

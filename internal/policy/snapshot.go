@@ -40,6 +40,8 @@ type Upstream struct {
 	Timeouts Timeouts
 	// Sizes are the bounds of its messages.
 	Sizes Sizes
+	// MinRate is the slowest body to accept, in bytes a second; 0: any.
+	MinRate int64
 	// AllowAddresses may be dialled although they are special.
 	AllowAddresses []netip.Prefix
 }
@@ -66,6 +68,8 @@ type Timeouts struct {
 	FirstByte Clock
 	// Idle caps the wait between two bytes of the answer's body.
 	Idle Clock
+	// StreamTotal caps a stream from its head to its end; 0: off.
+	StreamTotal time.Duration
 }
 
 // Sizes are bounds in bytes.

@@ -18,6 +18,8 @@ type fetchService struct {
 	fetchsvcv1.UnimplementedFetchServiceServer
 	engine *fetch.Engine
 	tracer trace.Tracer
+	// check holds a message's constraints; a batch's items are checked one by one.
+	check func(any) error
 }
 
 // Fetch makes one call.
@@ -44,16 +46,6 @@ func asFor(ctx context.Context, in *fetchsvcv1.FetchRequest) fetchsvcv1.FetchReq
 		return fetchsvcv1.FetchRequest_AUTO
 	}
 	return fetchsvcv1.FetchRequest_BYTES
-}
-
-// Stream is in the contract and not served yet.
-func (s *fetchService) Stream(fetchsvcv1.FetchService_StreamServer) error {
-	return notYet("Stream", "Fetch takes requests up to 16 MiB and responses up to 64 MiB")
-}
-
-// FetchBatch is in the contract and not served yet.
-func (s *fetchService) FetchBatch(*fetchsvcv1.FetchBatchRequest, fetchsvcv1.FetchService_FetchBatchServer) error {
-	return notYet("FetchBatch", "call Fetch for each item; calls may be concurrent")
 }
 
 func notYet(rpc, instead string) error {

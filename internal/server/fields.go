@@ -102,6 +102,9 @@ func (b *builder) headers(in []*fetchsvcv1.Field) http.Header {
 			continue
 		}
 		name = textproto.CanonicalMIMEHeaderKey(name)
+		if name == "Trailer" && b.stream {
+			continue // read by announced
+		}
 		if hint, refused := connectionHeaders[name]; refused {
 			b.fail(at("name"), name+" is not the caller's to set: "+hint)
 			continue

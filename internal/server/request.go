@@ -24,6 +24,8 @@ import (
 // every fault, so that a caller mends a request once.
 type builder struct {
 	problems []fault.Violation
+	// stream: the request is a Stream's.
+	stream bool
 	// tooLarge is set instead where size is the fault.
 	tooLarge *fault.Error
 }
@@ -44,7 +46,10 @@ const maxTarget = 64 << 10
 
 // buildRequest reads in. Message constraints were checked before.
 func buildRequest(in *fetchsvcv1.FetchRequest, caller string) (*fetch.Request, error) {
-	var b builder
+	return (&builder{}).request(in, caller)
+}
+
+func (b *builder) request(in *fetchsvcv1.FetchRequest, caller string) (*fetch.Request, error) {
 	if err := notGranted(in); err != nil {
 		return nil, err
 	}
@@ -60,7 +65,11 @@ func buildRequest(in *fetchsvcv1.FetchRequest, caller string) (*fetch.Request, e
 	b.cookies(in.GetCookies(), req.Header)
 	b.idempotencyKey(in.GetIdempotencyKey(), req.Header)
 	req.Body = b.body(in, req.Header)
-	b.streamOnly(in)
+	if b.stream {
+		b.fetchOnly(in)
+	} else {
+		b.streamOnly(in)
+	}
 	if c := in.GetCharset(); c != "" && !content.ValidCharset(c) {
 		b.fail("charset", quote(c)+" is not a known charset: use a label of the WHATWG Encoding Standard, such as utf-8 or iso-8859-1")
 	}
@@ -122,6 +131,16 @@ func (b *builder) streamOnly(in *fetchsvcv1.FetchRequest) {
 	}
 	if in.GetExpectContinue() {
 		b.fail("expect_continue", "waiting for 100 Continue needs the Stream RPC: leave it out")
+	}
+}
+
+// fetchOnly refuses what only Fetch can do.
+func (b *builder) fetchOnly(in *fetchsvcv1.FetchRequest) {
+	if in.GetAs() != fetchsvcv1.FetchRequest_AS_UNSPECIFIED {
+		b.fail("as", "Stream hands the body on as it comes: leave it out, or choose a framing")
+	}
+	if in.GetCharset() != "" {
+		b.fail("charset", "Stream hands the body on as it comes: leave it out, and decode what arrives")
 	}
 }
 

@@ -20,17 +20,27 @@ import (
 
 // responseProto writes the engine's answer as the API has it.
 func responseProto(res *fetch.Response, in *fetchsvcv1.FetchRequest, as fetchsvcv1.FetchRequest_As) *fetchsvcv1.FetchResponse {
-	out := &fetchsvcv1.FetchResponse{
-		Status: int32(res.Status), Reason: strings.ToValidUTF8(res.Reason, "\uFFFD"), HttpVersion: res.Proto,
-		Headers: headerFields(res.Header, false), Trailers: headerFields(res.Trailer, false),
-		Url: res.URL.String(), History: historyProto(res.History), Attempts: attemptsProto(res.Attempts),
-		Elapsed: durationpb.New(res.Elapsed), BytesSent: res.BytesSent, BytesReceived: res.BytesReceived,
-		BytesDecoded: int64(len(res.Body)), Decoded: res.Decoded, Truncated: res.Truncated,
-		Links: linksProto(res.Header, res.URL.String()), Cookies: cookiesProto(res.Header),
-		Upstream: res.Upstream, RedirectStopped: res.RedirectStopped,
-	}
+	out := headProto(res)
+	endProto(out, res, int64(len(res.Body)))
 	setContent(out, res, in.GetCharset(), as)
 	return out
+}
+
+// headProto is what is known when the response's head has come.
+func headProto(res *fetch.Response) *fetchsvcv1.FetchResponse {
+	return &fetchsvcv1.FetchResponse{
+		Status: int32(res.Status), Reason: strings.ToValidUTF8(res.Reason, "\uFFFD"), HttpVersion: res.Proto,
+		Headers: headerFields(res.Header, false), Url: res.URL.String(), History: historyProto(res.History),
+		Links: linksProto(res.Header, res.URL.String()), Cookies: cookiesProto(res.Header),
+		Decoded: res.Decoded, Upstream: res.Upstream, RedirectStopped: res.RedirectStopped,
+	}
+}
+
+// endProto adds what is known when the body has come.
+func endProto(out *fetchsvcv1.FetchResponse, res *fetch.Response, decoded int64) {
+	out.Trailers, out.Attempts = headerFields(res.Trailer, false), attemptsProto(res.Attempts)
+	out.Elapsed, out.BytesSent, out.BytesReceived = durationpb.New(res.Elapsed), res.BytesSent, res.BytesReceived
+	out.BytesDecoded, out.Truncated = decoded, res.Truncated
 }
 
 // setContent hands the body back as asked. A body that is still coded is bytes,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	swgui "github.com/swaggest/swgui/v5emb"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/fetchsvc/fetchsvc/api"
 	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
@@ -31,9 +32,6 @@ func newREST(cc *inproc, ready *atomic.Bool, log interface{ Error(string, ...any
 	if err := fetchsvcv1.RegisterPolicyServiceHandlerClient(context.Background(), gw, fetchsvcv1.NewPolicyServiceClient(cc)); err != nil {
 		return nil, err
 	}
-	if err := addStreams(gw, cc); err != nil {
-		return nil, err
-	}
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
@@ -51,6 +49,9 @@ func newREST(cc *inproc, ready *atomic.Bool, log interface{ Error(string, ...any
 	docs := swgui.New("fetchsvc", "/openapi.json", "/docs/")
 	mux.Handle("GET /docs/", docs)
 	mux.Handle("GET /docs", http.RedirectHandler("/docs/", http.StatusMovedPermanently))
+	streams := &restStreams{client: fetchsvcv1.NewFetchServiceClient(cc)}
+	mux.HandleFunc("POST /v1/stream", streams.stream)
+	mux.HandleFunc("POST /v1/fetch:batch", streams.batch)
 	mux.Handle("/v1/", calls(gw))
 	mux.HandleFunc("/", notFound)
 	return recoverREST(mux, log), nil
@@ -67,31 +68,15 @@ func calls(gw http.Handler) http.Handler {
 	})
 }
 
-// addStreams replaces the gateway's handlers of streaming RPCs: they swallow
-// decode errors and end a broken stream as if it were whole.
-func addStreams(gw *runtime.ServeMux, cc *inproc) error {
-	client := fetchsvcv1.NewFetchServiceClient(cc)
-	if err := gw.HandlePath(http.MethodPost, "/v1/stream", func(w http.ResponseWriter, r *http.Request, _ map[string]string) {
-		stream, err := client.Stream(r.Context())
-		if err == nil {
-			_, err = stream.Recv()
+// annotate lets a caller's trace context in, as the gateway does for unary RPCs.
+func annotate(r *http.Request) context.Context {
+	md := metadata.MD{}
+	for name, values := range r.Header {
+		if key, ok := incomingHeader(name); ok {
+			md[key] = values
 		}
-		writeProblem(w, err)
-	}); err != nil {
-		return err
 	}
-	return gw.HandlePath(http.MethodPost, "/v1/fetch:batch", func(w http.ResponseWriter, r *http.Request, _ map[string]string) {
-		var in fetchsvcv1.FetchBatchRequest
-		if f := decodeJSON(r.Body, &in); f != nil {
-			writeProblem(w, f)
-			return
-		}
-		stream, err := client.FetchBatch(r.Context(), &in)
-		if err == nil {
-			_, err = stream.Recv()
-		}
-		writeProblem(w, err)
-	})
+	return metadata.NewOutgoingContext(r.Context(), md)
 }
 
 // incomingHeader lets trace context in, and nothing else: grpc-gateway's own

@@ -7,7 +7,6 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,6 +43,7 @@ type Server struct {
 	pages  http.Handler
 	health *health.Server
 	ready  atomic.Bool
+	calls  gate
 }
 
 const (
@@ -76,10 +76,10 @@ func New(cfg Config) (*Server, error) {
 	)
 	cc := &inproc{interceptors: shared}
 	for _, door := range []grpc.ServiceRegistrar{s.grpc, cc} {
-		fetchsvcv1.RegisterFetchServiceServer(door, &fetchService{engine: cfg.Engine, tracer: cfg.Tracer})
+		fetchsvcv1.RegisterFetchServiceServer(door, &fetchService{engine: cfg.Engine, tracer: cfg.Tracer, check: shared.check})
 		fetchsvcv1.RegisterPolicyServiceServer(door, &policyService{snapshot: cfg.Engine.Snapshot})
 	}
-	healthv1.RegisterHealthServer(s.grpc, s.health)
+	healthv1.RegisterHealthServer(s.grpc, watchedHealth{s.health})
 	reflection.Register(s.grpc)
 	if s.pages, err = newREST(cc, &s.ready, cfg.Log); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
@@ -94,15 +94,18 @@ func New(cfg Config) (*Server, error) {
 // Serve serves both listeners until Shutdown, or until one fails. It owns the
 // listeners from now on.
 func (s *Server) Serve(grpcLis, restLis net.Listener) error {
-	s.rest.Handler = namesOf(restLis.Addr()).guard(s.pages)
+	s.rest.Handler = namesOf(restLis.Addr()).guard(s.calls.admit(s.pages))
 	s.ready.Store(true)
 	s.health.SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
+	s.health.SetServingStatus(fetchsvcv1.FetchService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
 	failed := make(chan error, 2)
 	go func() { failed <- s.grpc.Serve(grpcLis) }()
 	go func() { failed <- s.rest.Serve(restLis) }()
-	err := <-failed
-	s.Stop() // one door alone is no service
-	return errors.Join(served(err), served(<-failed))
+	err := served(<-failed)
+	if err != nil {
+		s.Stop() // one door alone is no service
+	}
+	return errors.Join(err, served(<-failed))
 }
 
 func served(err error) error {
@@ -110,30 +113,4 @@ func served(err error) error {
 		return nil
 	}
 	return err
-}
-
-// Shutdown stops taking calls, waits for those in flight until ctx ends, then
-// cuts them off. Serve returns after it.
-func (s *Server) Shutdown(ctx context.Context) {
-	s.ready.Store(false)
-	s.health.Shutdown()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = s.rest.Shutdown(ctx)
-		s.grpc.GracefulStop()
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		s.Stop()
-		<-done
-	}
-}
-
-// Stop cuts everything off at once.
-func (s *Server) Stop() {
-	s.ready.Store(false)
-	s.grpc.Stop()
-	_ = s.rest.Close()
 }

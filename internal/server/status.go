@@ -32,6 +32,8 @@ type row struct {
 var statusTable = map[fault.Kind]row{
 	fault.InvalidRequest:   {codes.InvalidArgument, 400, "http_request_error", gateway, "The request cannot be sent as written"},
 	fault.RequestTooLarge:  {codes.ResourceExhausted, 413, "http_request_error", gateway, "The request is too large"},
+	fault.UploadIncomplete: {codes.InvalidArgument, 400, "http_request_error", gateway, "The upload ended before it was complete"},
+	fault.UploadTooLong:    {codes.InvalidArgument, 400, "http_request_error", gateway, "The upload is longer than announced"},
 	fault.Unauthenticated:  {codes.Unauthenticated, 401, "http_request_denied", gateway, "The caller is not known"},
 	fault.PolicyDenied:     {codes.PermissionDenied, 403, "http_request_denied", gateway, "Policy denies the call"},
 	fault.AddressDenied:    {codes.PermissionDenied, 403, "destination_ip_prohibited", gateway, "The address must not be reached"},

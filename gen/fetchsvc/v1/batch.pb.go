@@ -27,15 +27,18 @@ const (
 // FetchBatchRequest is many calls at once.
 type FetchBatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The calls, 1 to 1,000. Their bodies may not be `stream`.
+	// The calls, 1 to 1,000. Their bodies may not be `stream`. Each is checked by
+	// itself: a faulty one is answered with its error, the others are made.
 	Requests []*FetchRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
-	// How many to have in flight at once: 1 to 100, and no more than policy's
-	// bound. Default: policy's.
+	// How many to have in flight at once: 1 to 100. Default 16. Upstreams share
+	// them fairly, so that a slow one does not hold the batch.
 	MaxConcurrency *int32 `protobuf:"varint,2,opt,name=max_concurrency,json=maxConcurrency,proto3,oneof" json:"max_concurrency,omitempty"`
 	// Stop starting calls after the first that ends in an error; the rest are
 	// answered CANCELLED. Default false.
 	StopOnError bool `protobuf:"varint,3,opt,name=stop_on_error,json=stopOnError,proto3" json:"stop_on_error,omitempty"`
-	// How long the whole batch may take. Default: the caller's deadline.
+	// How long the whole batch may take. What is not answered by then is answered
+	// TOTAL_TIMEOUT. Default: the caller's deadline, less a little so that the
+	// answers arrive within it; without one, 5 min.
 	Total         *durationpb.Duration `protobuf:"bytes,4,opt,name=total,proto3" json:"total,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -103,7 +106,7 @@ func (x *FetchBatchRequest) GetTotal() *durationpb.Duration {
 type FetchBatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Which one: its place in `requests`, from 0.
-	Index int32 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Index *int32 `protobuf:"varint,1,opt,name=index,proto3,oneof" json:"index,omitempty"`
 	// What became of it.
 	//
 	// Types that are valid to be assigned to Result:
@@ -146,8 +149,8 @@ func (*FetchBatchResponse) Descriptor() ([]byte, []int) {
 }
 
 func (x *FetchBatchResponse) GetIndex() int32 {
-	if x != nil {
-		return x.Index
+	if x != nil && x.Index != nil {
+		return *x.Index
 	}
 	return 0
 }
@@ -199,18 +202,20 @@ var File_fetchsvc_v1_batch_proto protoreflect.FileDescriptor
 
 const file_fetchsvc_v1_batch_proto_rawDesc = "" +
 	"\n" +
-	"\x17fetchsvc/v1/batch.proto\x12\vfetchsvc.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19fetchsvc/v1/request.proto\x1a\x1afetchsvc/v1/response.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\"\x8d\x02\n" +
-	"\x11FetchBatchRequest\x12B\n" +
-	"\brequests\x18\x01 \x03(\v2\x19.fetchsvc.v1.FetchRequestB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\brequests\x127\n" +
+	"\x17fetchsvc/v1/batch.proto\x12\vfetchsvc.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19fetchsvc/v1/request.proto\x1a\x1afetchsvc/v1/response.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\"\x92\x02\n" +
+	"\x11FetchBatchRequest\x12G\n" +
+	"\brequests\x18\x01 \x03(\v2\x19.fetchsvc.v1.FetchRequestB\x10\xbaH\r\x92\x01\n" +
+	"\b\x01\x10\xe8\a\"\x03\xd8\x01\x03R\brequests\x127\n" +
 	"\x0fmax_concurrency\x18\x02 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x01H\x00R\x0emaxConcurrency\x88\x01\x01\x12\"\n" +
 	"\rstop_on_error\x18\x03 \x01(\bR\vstopOnError\x12C\n" +
 	"\x05total\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\x05totalB\x12\n" +
-	"\x10_max_concurrency\"\x9a\x01\n" +
-	"\x12FetchBatchResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x05R\x05index\x128\n" +
+	"\x10_max_concurrency\"\xa9\x01\n" +
+	"\x12FetchBatchResponse\x12\x19\n" +
+	"\x05index\x18\x01 \x01(\x05H\x01R\x05index\x88\x01\x01\x128\n" +
 	"\bresponse\x18\x02 \x01(\v2\x1a.fetchsvc.v1.FetchResponseH\x00R\bresponse\x12*\n" +
 	"\x05error\x18\x03 \x01(\v2\x12.google.rpc.StatusH\x00R\x05errorB\b\n" +
-	"\x06resultB9Z7github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1;fetchsvcv1b\x06proto3"
+	"\x06resultB\b\n" +
+	"\x06_indexB9Z7github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1;fetchsvcv1b\x06proto3"
 
 var (
 	file_fetchsvc_v1_batch_proto_rawDescOnce sync.Once

@@ -160,8 +160,12 @@ type Upstream struct {
 	// they are private, loopback, link-local or otherwise special. Cloud metadata
 	// addresses stay refused. Default none.
 	UnsafeAllowAddresses []string `protobuf:"bytes,6,rep,name=unsafe_allow_addresses,json=unsafeAllowAddresses,proto3" json:"unsafe_allow_addresses,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// The slowest response body to accept, as a size a second, such as `1KiB`:
+	// what came is measured over every 10 s spent waiting for the upstream.
+	// Slower ends in IDLE_TIMEOUT. Default: none.
+	MinRate       string `protobuf:"bytes,7,opt,name=min_rate,json=minRate,proto3" json:"min_rate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Upstream) Reset() {
@@ -236,6 +240,13 @@ func (x *Upstream) GetUnsafeAllowAddresses() []string {
 	return nil
 }
 
+func (x *Upstream) GetMinRate() string {
+	if x != nil {
+		return x.MinRate
+	}
+	return ""
+}
+
 // Timeouts are clocks, written as `30s`, `500ms`, `1m30s`. Range 1 ms to 24 h.
 // What is set here is what a call gets that asks for nothing.
 type Timeouts struct {
@@ -250,8 +261,13 @@ type Timeouts struct {
 	Tls *durationpb.Duration `protobuf:"bytes,4,opt,name=tls,proto3" json:"tls,omitempty"`
 	// From the request's last byte to the response's first. Default: attempt.
 	FirstByte *durationpb.Duration `protobuf:"bytes,5,opt,name=first_byte,json=firstByte,proto3" json:"first_byte,omitempty"`
-	// Between two bytes of the response body. Default: attempt.
+	// Between two bytes of the response body; on Stream also between two chunks
+	// of an upload. Default: off on Fetch, where attempt covers the body; 60s on
+	// Stream.
 	Idle *durationpb.Duration `protobuf:"bytes,6,opt,name=idle,proto3" json:"idle,omitempty"`
+	// A Stream's body, from its head to its end. total and attempt stop at the
+	// head. Default: none.
+	StreamTotal *durationpb.Duration `protobuf:"bytes,8,opt,name=stream_total,json=streamTotal,proto3" json:"stream_total,omitempty"`
 	// What a call may ask for at most. Unset members: the value beside it.
 	Max           *TimeoutsMax `protobuf:"bytes,7,opt,name=max,proto3" json:"max,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -326,6 +342,13 @@ func (x *Timeouts) GetFirstByte() *durationpb.Duration {
 func (x *Timeouts) GetIdle() *durationpb.Duration {
 	if x != nil {
 		return x.Idle
+	}
+	return nil
+}
+
+func (x *Timeouts) GetStreamTotal() *durationpb.Duration {
+	if x != nil {
+		return x.StreamTotal
 	}
 	return nil
 }
@@ -550,14 +573,15 @@ const file_fetchsvc_policy_v1_policy_proto_rawDesc = "" +
 	"\tupstreams\x18\x02 \x03(\v2\x1c.fetchsvc.policy.v1.UpstreamB\t\xbaH\x06\x92\x01\x03\x10\x90NR\tupstreams\"u\n" +
 	"\bDefaults\x128\n" +
 	"\btimeouts\x18\x01 \x01(\v2\x1c.fetchsvc.policy.v1.TimeoutsR\btimeouts\x12/\n" +
-	"\x05sizes\x18\x02 \x01(\v2\x19.fetchsvc.policy.v1.SizesR\x05sizes\"\xe0\x02\n" +
+	"\x05sizes\x18\x02 \x01(\v2\x19.fetchsvc.policy.v1.SizesR\x05sizes\"\x84\x03\n" +
 	"\bUpstream\x12>\n" +
 	"\x04name\x18\x01 \x01(\tB*\xbaH'r%(?2!^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$R\x04name\x12+\n" +
 	"\x05hosts\x18\x02 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\b\x01\x10\xa0\x8d\x06\"\ar\x05 \x01(\x85\x02R\x05hosts\x123\n" +
 	"\aschemes\x18\x03 \x03(\tB\x19\xbaH\x16\x92\x01\x13\x18\x01\"\x0fr\rR\x05httpsR\x04httpR\aschemes\x128\n" +
 	"\btimeouts\x18\x04 \x01(\v2\x1c.fetchsvc.policy.v1.TimeoutsR\btimeouts\x12/\n" +
 	"\x05sizes\x18\x05 \x01(\v2\x19.fetchsvc.policy.v1.SizesR\x05sizes\x12G\n" +
-	"\x16unsafe_allow_addresses\x18\x06 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\xe8\a\"\x06r\x04 \x01(@R\x14unsafeAllowAddresses\"\xe6\x03\n" +
+	"\x16unsafe_allow_addresses\x18\x06 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\xe8\a\"\x06r\x04 \x01(@R\x14unsafeAllowAddresses\x12\"\n" +
+	"\bmin_rate\x18\a \x01(\tB\a\xbaH\x04r\x02( R\aminRate\"\xb8\x04\n" +
 	"\bTimeouts\x12C\n" +
 	"\x05total\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\x05total\x12G\n" +
 	"\aattempt\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\aattempt\x12G\n" +
@@ -565,7 +589,8 @@ const file_fetchsvc_policy_v1_policy_proto_rawDesc = "" +
 	"\x03tls\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\x03tls\x12L\n" +
 	"\n" +
 	"first_byte\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\tfirstByte\x12A\n" +
-	"\x04idle\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\x04idle\x121\n" +
+	"\x04idle\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\x04idle\x12P\n" +
+	"\fstream_total\x18\b \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xf5$2\x04\x10\xc0\x84=R\vstreamTotal\x121\n" +
 	"\x03max\x18\a \x01(\v2\x1f.fetchsvc.policy.v1.TimeoutsMaxR\x03max\"\xf5\x02\n" +
 	"\vTimeoutsMax\x12C\n" +
 	"\x05total\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\x05total\x12G\n" +
@@ -618,18 +643,19 @@ var file_fetchsvc_policy_v1_policy_proto_depIdxs = []int32{
 	7,  // 9: fetchsvc.policy.v1.Timeouts.tls:type_name -> google.protobuf.Duration
 	7,  // 10: fetchsvc.policy.v1.Timeouts.first_byte:type_name -> google.protobuf.Duration
 	7,  // 11: fetchsvc.policy.v1.Timeouts.idle:type_name -> google.protobuf.Duration
-	4,  // 12: fetchsvc.policy.v1.Timeouts.max:type_name -> fetchsvc.policy.v1.TimeoutsMax
-	7,  // 13: fetchsvc.policy.v1.TimeoutsMax.total:type_name -> google.protobuf.Duration
-	7,  // 14: fetchsvc.policy.v1.TimeoutsMax.attempt:type_name -> google.protobuf.Duration
-	7,  // 15: fetchsvc.policy.v1.TimeoutsMax.connect:type_name -> google.protobuf.Duration
-	7,  // 16: fetchsvc.policy.v1.TimeoutsMax.first_byte:type_name -> google.protobuf.Duration
-	7,  // 17: fetchsvc.policy.v1.TimeoutsMax.idle:type_name -> google.protobuf.Duration
-	6,  // 18: fetchsvc.policy.v1.Sizes.max:type_name -> fetchsvc.policy.v1.SizesMax
-	19, // [19:19] is the sub-list for method output_type
-	19, // [19:19] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	7,  // 12: fetchsvc.policy.v1.Timeouts.stream_total:type_name -> google.protobuf.Duration
+	4,  // 13: fetchsvc.policy.v1.Timeouts.max:type_name -> fetchsvc.policy.v1.TimeoutsMax
+	7,  // 14: fetchsvc.policy.v1.TimeoutsMax.total:type_name -> google.protobuf.Duration
+	7,  // 15: fetchsvc.policy.v1.TimeoutsMax.attempt:type_name -> google.protobuf.Duration
+	7,  // 16: fetchsvc.policy.v1.TimeoutsMax.connect:type_name -> google.protobuf.Duration
+	7,  // 17: fetchsvc.policy.v1.TimeoutsMax.first_byte:type_name -> google.protobuf.Duration
+	7,  // 18: fetchsvc.policy.v1.TimeoutsMax.idle:type_name -> google.protobuf.Duration
+	6,  // 19: fetchsvc.policy.v1.Sizes.max:type_name -> fetchsvc.policy.v1.SizesMax
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_fetchsvc_policy_v1_policy_proto_init() }

@@ -1,0 +1,135 @@
+package fetch
+
+import (
+	"context"
+	"io"
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/fetchsvc/fetchsvc/internal/content"
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+)
+
+// Live is a response whose body is still on its way. Read it to its end and ask
+// End, or Close it; Close after End does nothing.
+type Live struct {
+	// Response is the head; its counts, trailers and ledger are complete after End.
+	Response
+
+	call  *Call
+	res   *http.Response
+	try   *Try
+	body  io.ReadCloser
+	left  int64 // of max_response_bytes, decoded
+	total int64
+}
+
+// Open makes one call and returns at the response's head. From here on the total
+// and attempt clocks stand still: the idle clock, the stream_total clock and ctx
+// hold. The Live is nil on failure; the Response says what was tried.
+func (e *Engine) Open(ctx context.Context, req *Request) (*Live, *Response, error) {
+	c := e.newCall(req, false)
+	res, err := c.run(ctx)
+	if err != nil {
+		out := &Response{}
+		c.account(out)
+		return nil, out, fault.From(err)
+	}
+	l := &Live{call: c, res: res, try: res.Body.(*receivedBody).try, body: res.Body, left: math.MaxInt64}
+	l.try.commit()
+	c.head(res, &l.Response)
+	if err := l.prepare(); err != nil {
+		l.Close()
+		c.account(&l.Response)
+		return nil, &l.Response, fault.From(err)
+	}
+	c.account(&l.Response)
+	return l, nil, nil
+}
+
+// prepare puts the decoder and the size limit before the body.
+func (l *Live) prepare() error {
+	if err := l.call.judgeStatus(l.res.StatusCode); err != nil {
+		return err
+	}
+	if most := l.call.req.MaxResponseBytes; most > 0 {
+		l.left = most
+	}
+	coding, known, err := content.CodingOf(l.res.Header["Content-Encoding"])
+	if l.call.req.KeepCoded || coding != "" && !known {
+		l.Coded = coding != "" || err != nil
+		return nil
+	}
+	if err != nil || coding == "" || l.res.Request.Method == http.MethodHead {
+		return err
+	}
+	// The limit is kept by Read, which counts what is handed on.
+	d, err := content.NewDecoder(coding, l.body, content.Limits{MaxDecoded: math.MaxInt64, MaxRatio: maxRatio})
+	if err != nil {
+		return err
+	}
+	l.body, l.Decoded = d, coding
+	return nil
+}
+
+// Read gives the next decoded bytes. Its errors are *fault.Error, but for io.EOF
+// at the good end of the body.
+func (l *Live) Read(p []byte) (int, error) {
+	if l.left < int64(len(p)) {
+		p = p[:l.left+1] // one more tells a body that ends here from one that goes on
+	}
+	n, err := l.body.Read(p)
+	if int64(n) > l.left {
+		n, err = int(l.left), tooLarge("is larger", l.call.req.MaxResponseBytes)
+		if l.call.req.AllowTruncated {
+			l.Truncated, err = true, io.EOF
+		}
+	}
+	l.left -= int64(n)
+	l.total += int64(n)
+	if err != nil && err != io.EOF {
+		err = l.fail(err)
+	}
+	return n, err
+}
+
+// fail ends the ledger's line with what broke the body. An upload that broke
+// comes first: it is why the connection did.
+func (l *Live) fail(err error) error {
+	if f := l.try.body.failed.Load(); f != nil {
+		err = f
+	}
+	return l.Fail(err)
+}
+
+// Fail ends the call with err, which whoever reads the body found in it.
+func (l *Live) Fail(err error) error { return l.try.fail(err) }
+
+// Total is how many decoded bytes Read has given.
+func (l *Live) Total() int64 { return l.total }
+
+// End completes the Response after Read gave io.EOF, and closes the body.
+func (l *Live) End() *Response {
+	l.Close()
+	l.Trailer = l.res.Trailer
+	l.call.account(&l.Response)
+	return &l.Response
+}
+
+// Close ends the call wherever it is; a body that is not at its end is cut off.
+func (l *Live) Close() {
+	_ = l.body.Close()
+	_ = l.res.Body.Close()
+}
+
+// commit stops the clocks that were for the head, and starts the one that is for
+// the whole stream.
+func (t *Try) commit() {
+	t.timer.Stop()
+	if d := t.hop.limits.streamTotal; d > 0 {
+		t.timer = time.AfterFunc(d, func() {
+			t.cancel(fault.New(fault.TotalTimeout, "the stream took longer than its stream_total clock of "+d.String()))
+		})
+	}
+}

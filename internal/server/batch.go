@@ -1,0 +1,134 @@
+package server
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+)
+
+const (
+	// defaultConcurrency is how many items of a batch are in flight at once.
+	defaultConcurrency = 16
+	// defaultBatchTotal bounds a batch whose caller sets no deadline.
+	defaultBatchTotal = 5 * time.Minute
+)
+
+// FetchBatch makes many calls and answers each as it completes.
+func (s *fetchService) FetchBatch(in *fetchsvcv1.FetchBatchRequest, st fetchsvcv1.FetchService_FetchBatchServer) error {
+	ctx, cancel := context.WithTimeoutCause(st.Context(), batchTime(st.Context(), in), errBatchDeadline)
+	defer cancel()
+	b := &batch{service: s, in: in, stream: st, queue: newFairQueue(in.GetRequests())}
+	concurrency := defaultConcurrency
+	if in.MaxConcurrency != nil {
+		concurrency = int(in.GetMaxConcurrency())
+	}
+	var workers sync.WaitGroup
+	for range min(concurrency, len(in.GetRequests())) {
+		workers.Go(func() { b.work(ctx, concurrency) })
+	}
+	workers.Wait()
+	return b.failed
+}
+
+var errBatchDeadline = fault.New(fault.TotalTimeout, "the batch's time was up")
+
+// batchTime leaves room before the caller's deadline for the last answers.
+func batchTime(ctx context.Context, in *fetchsvcv1.FetchBatchRequest) time.Duration {
+	total := defaultBatchTotal
+	if deadline, ok := ctx.Deadline(); ok {
+		left := time.Until(deadline)
+		total = left - min(left/10, time.Second)
+	}
+	if in.GetTotal() != nil {
+		total = min(total, in.GetTotal().AsDuration())
+	}
+	return total
+}
+
+// batch is one FetchBatch on its way. Its memory is bounded by its workers: each
+// holds one answer at most, until the caller has taken it.
+type batch struct {
+	service *fetchService
+	in      *fetchsvcv1.FetchBatchRequest
+	stream  fetchsvcv1.FetchService_FetchBatchServer
+	queue   *fairQueue
+
+	mu      sync.Mutex // one sender at a time
+	stopped bool       // by stop_on_error
+	failed  error      // the caller takes no more answers
+}
+
+// work makes calls until none is left. Every item is answered: what could not be
+// started in time says so.
+func (b *batch) work(ctx context.Context, concurrency int) {
+	for {
+		i, ok := b.queue.take(concurrency)
+		if !ok {
+			return
+		}
+		answer := b.answer(ctx, i)
+		b.queue.done(i)
+		if !b.send(i, answer) {
+			return
+		}
+	}
+}
+
+func (b *batch) answer(ctx context.Context, i int) *fetchsvcv1.FetchBatchResponse {
+	out := &fetchsvcv1.FetchBatchResponse{Index: proto.Int32(int32(i))}
+	res, err := b.call(ctx, i)
+	if err == nil {
+		out.Result = &fetchsvcv1.FetchBatchResponse_Response{Response: res}
+		return out
+	}
+	st, _ := status.FromError(asFailure(err))
+	out.Result = &fetchsvcv1.FetchBatchResponse_Error{Error: st.Proto()}
+	return out
+}
+
+func (b *batch) call(ctx context.Context, i int) (*fetchsvcv1.FetchResponse, error) {
+	b.mu.Lock()
+	stopped := b.stopped
+	b.mu.Unlock()
+	switch {
+	case stopped:
+		return nil, notStarted(fault.Cancelled, "an earlier item failed and the batch has stop_on_error: this one was not started")
+	case ctx.Err() != nil:
+		return nil, notStarted(fault.TotalTimeout, "the batch's time was up before this item was started")
+	}
+	item := b.in.GetRequests()[i]
+	if err := b.service.check(item); err != nil {
+		return nil, err
+	}
+	return b.service.Fetch(ctx, item)
+}
+
+func notStarted(kind fault.Kind, message string) error {
+	f := fault.New(kind, message)
+	f.SafeToRetry = true
+	return f
+}
+
+// send hands one answer on; false: the caller takes no more.
+func (b *batch) send(i int, answer *fetchsvcv1.FetchBatchResponse) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.failed != nil {
+		return false
+	}
+	if answer.GetError() != nil && b.in.GetStopOnError() {
+		b.stopped = true
+	}
+	if err := b.stream.Send(answer); err != nil {
+		b.failed = fault.Wrap(fault.Cancelled, err, "the caller went away")
+		b.queue.close()
+		return false
+	}
+	return true
+}

@@ -1,0 +1,93 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// lineWriter writes a stream's messages as NDJSON, or as server-sent events with
+// the same JSON, and flushes each: nothing waits for the next.
+type lineWriter struct {
+	w       http.ResponseWriter
+	rc      *http.ResponseController
+	sse     bool
+	started bool
+	buf     []byte
+}
+
+var lineJSON = protojson.MarshalOptions{UseProtoNames: true}
+
+func (l *lineWriter) write(m proto.Message) error {
+	text, err := lineJSON.MarshalAppend(l.begin(m), m)
+	if err != nil {
+		return err
+	}
+	return l.flush(text)
+}
+
+// begin gives the buffer with what stands before a message's JSON.
+func (l *lineWriter) begin(m proto.Message) []byte {
+	l.buf = l.buf[:0]
+	if l.sse {
+		l.buf = append(l.buf, "event: "+eventName(m)+"\ndata: "...)
+	}
+	return l.buf
+}
+
+// eventName is the member that is set of a message that is all oneof, such as
+// `head`.
+func eventName(m proto.Message) string {
+	if m == nil {
+		return "error"
+	}
+	r := m.ProtoReflect()
+	if oneofs := r.Descriptor().Oneofs(); oneofs.Len() > 0 {
+		if fd := r.WhichOneof(oneofs.Get(0)); fd != nil {
+			return string(fd.Name())
+		}
+	}
+	return string(protoreflect.FullName(r.Descriptor().FullName()).Name())
+}
+
+func (l *lineWriter) flush(text []byte) error {
+	if !l.started {
+		l.started = true
+		contentType := "application/x-ndjson"
+		if l.sse {
+			contentType = "text/event-stream"
+		}
+		h := l.w.Header()
+		h.Set("Content-Type", contentType)
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+	}
+	text = append(text, '\n')
+	if l.sse {
+		text = append(text, '\n')
+	}
+	l.buf = text
+	if _, err := l.w.Write(text); err != nil {
+		return err
+	}
+	return l.rc.Flush()
+}
+
+// finish ends the response. A failure after the first message is a last line and
+// then a broken connection: whoever reads no line still cannot take it for whole.
+func (l *lineWriter) finish(err error) {
+	if err == nil {
+		return
+	}
+	if !l.started {
+		writeProblem(l.w, err)
+		return
+	}
+	if line, jsonErr := json.Marshal(map[string]problem{"error": newProblem(asFailure(err))}); jsonErr == nil {
+		_ = l.flush(append(l.begin(nil), line...))
+	}
+	panic(http.ErrAbortHandler)
+}

@@ -1,0 +1,145 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+)
+
+// restStreams serves the streaming RPCs over REST. The gateway's own handlers
+// would end a torn upload as if it were whole, and a broken stream too.
+type restStreams struct {
+	client fetchsvcv1.FetchServiceClient
+}
+
+// stream is POST /v1/stream: NDJSON both ways, at the same time.
+func (s *restStreams) stream(w http.ResponseWriter, r *http.Request) {
+	r = enterREST(r)
+	rc := http.NewResponseController(w)
+	_ = rc.EnableFullDuplex() // HTTP/2 is always
+	ctx, cancel := context.WithCancelCause(annotate(r))
+	defer cancel(nil)
+	stream, err := s.client.Stream(ctx)
+	if err != nil {
+		writeProblem(w, err)
+		return
+	}
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		if err := sendLines(r.Body, stream); err != nil {
+			cancel(err) // never a silent half-close: the upload is torn
+		}
+	}()
+	out := &lineWriter{w: w, rc: rc, sse: acceptsSSE(r)}
+	err = copyOut(out, func() (proto.Message, error) { return stream.Recv() })
+	if cause := context.Cause(ctx); err != nil && cause != nil && r.Context().Err() == nil {
+		err = cause
+	}
+	// What the caller still sends is not wanted; the read ends here.
+	select {
+	case <-sent:
+	default:
+		_ = rc.SetReadDeadline(time.Now())
+		<-sent
+	}
+	out.finish(err)
+}
+
+// batch is POST /v1/fetch:batch: one JSON in, NDJSON out.
+func (s *restStreams) batch(w http.ResponseWriter, r *http.Request) {
+	r = enterREST(r)
+	var in fetchsvcv1.FetchBatchRequest
+	if f := decodeJSON(http.MaxBytesReader(w, r.Body, maxJSON), &in); f != nil {
+		writeProblem(w, f)
+		return
+	}
+	stream, err := s.client.FetchBatch(annotate(r), &in)
+	if err != nil {
+		writeProblem(w, err)
+		return
+	}
+	out := &lineWriter{w: w, rc: http.NewResponseController(w), sse: acceptsSSE(r)}
+	out.finish(copyOut(out, func() (proto.Message, error) { return stream.Recv() }))
+}
+
+// copyOut writes messages until the stream ends; nil: it ended well.
+func copyOut(out *lineWriter, recv func() (proto.Message, error)) error {
+	for {
+		m, err := recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := out.write(m); err != nil {
+			return fault.Wrap(fault.Cancelled, err, "the caller went away")
+		}
+	}
+}
+
+// sendLines reads messages and sends them; nil: the caller has sent all.
+func sendLines(body io.Reader, stream fetchsvcv1.FetchService_StreamClient) error {
+	limited := &messageLimit{r: body}
+	dec := json.NewDecoder(bufio.NewReaderSize(limited, 32<<10))
+	for {
+		limited.left = maxJSON
+		var text json.RawMessage
+		if err := dec.Decode(&text); errors.Is(err, io.EOF) {
+			return stream.CloseSend()
+		} else if err != nil {
+			return lineFault(err)
+		}
+		m := &fetchsvcv1.StreamRequest{}
+		if err := protojson.Unmarshal(text, m); err != nil {
+			return jsonFault(err, text, m.ProtoReflect().Descriptor())
+		}
+		if err := stream.Send(m); err != nil {
+			return nil // the RPC is over; its end says why
+		}
+	}
+}
+
+func lineFault(err error) error {
+	var known *fault.Error
+	if errors.As(err, &known) {
+		return known
+	}
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return fault.Invalid("body", clip(err.Error(), 200)+`: send one JSON object a line, such as {"start":{"url":"https://example.com/"}}`)
+	}
+	return fault.Wrap(fault.UploadIncomplete, err, "the request broke off in the middle of a message")
+}
+
+// messageLimit bounds one message: a JSON decoder holds a whole one in memory.
+type messageLimit struct {
+	r    io.Reader
+	left int64
+}
+
+func (l *messageLimit) Read(p []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, fault.Newf(fault.RequestTooLarge, "one message is over %d bytes of JSON: send the body in more chunks", maxJSON)
+	}
+	n, err := l.r.Read(p[:min(int64(len(p)), l.left)])
+	l.left -= int64(n)
+	return n, err
+}
+
+// acceptsSSE says that the caller prefers server-sent events to NDJSON.
+func acceptsSSE(r *http.Request) bool {
+	return strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+}
