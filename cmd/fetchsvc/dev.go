@@ -52,12 +52,17 @@ func (o *serveOptions) dev(ctx context.Context, httpbinAddr string, out, errs io
 		return err
 	}
 	bin := &http.Server{Handler: httpbin.New().Handler(), ReadHeaderTimeout: 10 * time.Second}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- bin.Serve(lis) }()
+	go func() {
+		ended <- bin.Serve(lis)
+		stop() // without it, there is nothing to call
+	}()
 	err = o.serve(ctx, snapshot, log, func(grpc, rest string) { fmt.Fprint(out, banner(grpc, rest, upstream)) })
 	_ = bin.Close()
 	if binErr := <-ended; !errors.Is(binErr, http.ErrServerClosed) {
-		err = errors.Join(err, binErr)
+		err = exit{errors.Join(err, binErr), exitOther}
 	}
 	return err
 }

@@ -27,14 +27,14 @@ func healthcheck(ctx context.Context, rest string) error {
 	if err != nil {
 		return err
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy from the environment
-	res, err := client.Do(req)
+	door := &http.Transport{DisableKeepAlives: true} // no proxy from the environment, no redirects
+	res, err := door.RoundTrip(req)
 	if err != nil {
-		return exit{err, 1}
+		return exit{fmt.Errorf("not ready: %w", err), exitOther}
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return exit{fmt.Errorf("not ready: %s", res.Status), 1}
+		return exit{fmt.Errorf("not ready: %s", res.Status), exitOther}
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 
@@ -17,6 +16,9 @@ func newRoot() *cobra.Command {
 			"`fetchsvc dev` to try it, `fetchsvc serve` to run it, `fetchsvc fetch URL` to call it.",
 		SilenceErrors: true, SilenceUsage: true,
 	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; `%s --help` lists the flags", err, cmd.CommandPath())
+	})
 	root.AddCommand(newServe(), newDev(), newFetch(), newHealthcheck(), newVersion())
 	return root
 }
@@ -29,21 +31,4 @@ func newVersion() *cobra.Command {
 			return err
 		},
 	}
-}
-
-// exit is an error that chooses the exit code.
-type exit struct {
-	error
-	code int
-}
-
-func (e exit) Unwrap() error { return e.error }
-
-// exitCode is 2 for a wrong command line, else what the error chose.
-func exitCode(err error) int {
-	var e exit
-	if errors.As(err, &e) {
-		return e.code
-	}
-	return 2
 }

@@ -36,16 +36,16 @@ func newServe() *cobra.Command {
 		Use: "serve", Short: "Run the service", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
-			snapshot := policy.DenyAll()
-			if o.policy != "" {
-				var err error
-				if snapshot, err = policy.LoadFile(o.policy); err != nil {
-					return err
-				}
-			} else {
-				log.Warn("no policy file: every call is denied; start with --policy FILE")
+			if o.policy == "" {
+				return o.serve(cmd.Context(), policy.DenyAll(), log, func(_, _ string) {
+					log.Warn("no policy file: every call is denied; start with --policy FILE")
+				})
 			}
-			return o.serve(cmd.Context(), snapshot, log, nil)
+			snapshot, err := policy.LoadFile(o.policy)
+			if err != nil {
+				return err
+			}
+			return o.serve(cmd.Context(), snapshot, log, func(_, _ string) {})
 		},
 	}
 	o.flags(cmd)
@@ -81,22 +81,23 @@ func (o *serveOptions) serve(ctx context.Context, snapshot *policy.Snapshot, log
 	}()
 	log.Info("serving", "grpc", grpcLis.Addr().String(), "rest", restLis.Addr().String(),
 		"policy", snapshot.Source, "upstreams", len(snapshot.Upstreams), "version", version)
-	if started != nil {
-		started(grpcLis.Addr().String(), restLis.Addr().String())
-	}
+	started(grpcLis.Addr().String(), restLis.Addr().String())
 	served := make(chan error, 1)
 	go func() { served <- svc.server.Serve(grpcLis, restLis) }()
 	select {
 	case err := <-served:
-		return exit{err, 1}
+		return exit{err, exitOther}
 	case <-ctx.Done():
 	}
 	log.Info("stopping", "grace", o.grace.String())
 	grace, cancel := context.WithTimeout(context.Background(), o.grace)
 	defer cancel()
 	svc.server.Shutdown(grace)
+	if grace.Err() != nil {
+		log.Warn("the grace is over: calls in flight were cut off")
+	}
 	if err := <-served; err != nil {
-		return exit{err, 1}
+		return exit{err, exitOther}
 	}
 	log.Info("stopped")
 	return nil
@@ -111,13 +112,21 @@ func listen(door, addr string) (net.Listener, error) {
 	}
 	ip := net.ParseIP(host)
 	if host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("--%s %s: no callers are configured, so anyone who reaches this address could call; listen on 127.0.0.1 or [::1]", door, addr)
+		return nil, notLoopback(door, addr)
 	}
 	lis, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("--%s %s: %w; choose another port with --%s", door, addr, err, door)
+		return nil, exit{fmt.Errorf("--%s %s: %w; choose another port with --%s", door, addr, err, door), exitOther}
+	}
+	if tcp, ok := lis.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() { // localhost is what the resolver says
+		_ = lis.Close()
+		return nil, notLoopback(door, addr)
 	}
 	return lis, nil
+}
+
+func notLoopback(door, addr string) error {
+	return fmt.Errorf("--%s %s: no callers are configured, so anyone who reaches this address could call; listen on 127.0.0.1 or [::1]", door, addr)
 }
 
 // tuneGC trades memory for CPU where the operator says nothing: a heap this
