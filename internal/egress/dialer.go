@@ -57,9 +57,10 @@ func (d *dialer) dial(ctx context.Context, hostport string) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	rec.connecting(netip.AddrPortFrom(addrs[0], uint16(port)))
 	start := time.Now()
 	c, err := d.connectAny(ctx, addrs, uint16(port))
-	rec.connected(time.Since(start), c, addrs)
+	rec.connected(time.Since(start), c)
 	if err != nil {
 		return nil, connectFault(ctx, err, hostport, limit)
 	}

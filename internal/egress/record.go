@@ -55,18 +55,26 @@ func (r *Record) resolved(took time.Duration) {
 	r.dialed.DNS = took
 }
 
-func (r *Record) connected(took time.Duration, c *conn, addrs []netip.Addr) {
+// connecting notes the first address before it is dialled: a try that a clock
+// ends meanwhile reads the record before connected is called.
+func (r *Record) connecting(first netip.AddrPort) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dialed.Address = first.String()
+}
+
+func (r *Record) connected(took time.Duration, c *conn) {
 	if r == nil {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.dialed.Connect = took
-	switch {
-	case c != nil:
+	if c != nil {
 		r.dialed.Address = c.RemoteAddr().String()
-	case len(addrs) > 0:
-		r.dialed.Address = addrs[0].String()
 	}
 }
 

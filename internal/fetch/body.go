@@ -64,14 +64,15 @@ func (b *receivedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// rateWindow is how much waiting the rate is measured over. A caller that reads
-// slowly does not count: only the time in Read does.
+// rateWindow is how much waiting the rate is measured over, unless Config says
+// otherwise. A caller that reads slowly does not count: only the time in Read
+// does.
 const rateWindow = 10 * time.Second
 
 func (b *receivedBody) measure(n int, took time.Duration) error {
 	b.came += int64(n)
 	b.waited += took
-	if b.waited < rateWindow {
+	if b.waited < b.try.call.rateWindow {
 		return nil
 	}
 	slow := float64(b.came)/b.waited.Seconds() < float64(b.minRate)
@@ -127,7 +128,9 @@ func buffer(_ *policy.Upstream, next TryFunc) TryFunc {
 			return nil, err
 		}
 		_ = res.Body.Close()
-		res.Body = &buffered{data: data, truncated: truncated}
+		body := &t.call.first.body // of one response only: the call's last
+		body.data, body.truncated = data, truncated
+		res.Body = body
 		return res, nil
 	}
 }

@@ -71,17 +71,15 @@ func (b *bounder) limits(req *Request, up *policy.Upstream) limits {
 		l.maxBytes = min(req.MaxResponseBytes, up.Sizes.ResponseMax)
 	}
 	if req.MaxResponseBytes > up.Sizes.ResponseMax && !b.streamed {
-		b.over("max_response_bytes", policy.FormatSize(req.MaxResponseBytes), policy.FormatSize(up.Sizes.ResponseMax)+
-			" (a larger body belongs to Stream)")
+		b.over("max_response_bytes", policy.FormatSize(req.MaxResponseBytes), policy.FormatSize(up.Sizes.ResponseMax))
+		b.problems[len(b.problems)-1].Reason += "; Stream takes a body of any size"
 	}
-	if req.MaxAttempts > maxAttempts {
-		b.over("retry.max_attempts", req.MaxAttempts, maxAttempts)
+	if req.MaxAttempts > 1 {
+		b.problems = append(b.problems, fault.Violation{Field: "retry.max_attempts",
+			Reason: "no policy can grant retries yet: leave it out, or ask for 1"})
 	}
 	return l
 }
-
-// maxAttempts is what policy grants for now: it has no word for retries yet.
-const maxAttempts = 1
 
 // checkBody holds the upstream's request size, on every hop that has the body.
 // An upload is not held in memory and has none.

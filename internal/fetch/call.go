@@ -135,6 +135,16 @@ type Call struct {
 	// buffered: the body is read inside the try (Do); else it is handed on as it
 	// comes (Open).
 	buffered bool
+	// first is room for what every call has one of.
+	first struct {
+		hop     hop
+		try     Try
+		attempt Attempt
+		ledger  [1]*Attempt
+		body    buffered
+	}
+	// rateWindow is what min_rate is measured over.
+	rateWindow time.Duration
 }
 
 // hop is one stop of the redirect chain.

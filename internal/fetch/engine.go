@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"sync/atomic"
@@ -18,6 +19,9 @@ type Config struct {
 	Pools *egress.Pools
 	// UserAgent is sent where the caller gives none. Required.
 	UserAgent string
+	// RateWindow is how much waiting policy's min_rate is measured over. Default
+	// 10 s, which is what the policy's documentation says.
+	RateWindow time.Duration
 }
 
 // Engine makes calls. Safe for concurrent use.
@@ -25,6 +29,7 @@ type Engine struct {
 	pools *egress.Pools
 	// The values of headers that are sent unasked, shared by all requests.
 	userAgent, acceptEncoding []string
+	rateWindow                time.Duration
 
 	current atomic.Pointer[generation]
 }
@@ -41,6 +46,7 @@ func New(cfg Config) *Engine {
 		pools:          cfg.Pools,
 		userAgent:      []string{cfg.UserAgent},
 		acceptEncoding: []string{content.AcceptEncoding()},
+		rateWindow:     cmp.Or(cfg.RateWindow, rateWindow),
 	}
 	e.Use(policy.DenyAll())
 	return e
@@ -75,7 +81,7 @@ func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
 }
 
 func (e *Engine) newCall(req *Request, buffered bool) *Call {
-	c := &Call{req: req, gen: e.current.Load(), buffered: buffered}
+	c := &Call{req: req, gen: e.current.Load(), buffered: buffered, rateWindow: e.rateWindow}
 	c.tries.started = time.Now()
 	return c
 }
@@ -133,7 +139,8 @@ func (c *Call) begin() error {
 		return err
 	}
 	c.tries.limit(lim.total)
-	c.hop = &hop{
+	c.hop = &c.first.hop
+	*c.hop = hop{
 		url: c.req.URL, method: c.req.Method, header: c.req.Header, body: c.req.Body,
 		upstream: up, chain: c.gen.chains[up], limits: lim,
 	}

@@ -90,6 +90,7 @@ func (t *Try) fail(err error) *fault.Error {
 	f.Wire = t.entry.Wire
 	f.SafeToRetry = mayHelp(f.Kind) && (f.Wire == fault.Unsent || t.repeatable())
 	t.end(&f)
+	t.entry.Err = &f // also where the body was at its end: what it held is the failure
 	return &f
 }
 

@@ -42,7 +42,11 @@ func (t *tries) next(ctx context.Context, c *Call, reason Reason) (*http.Respons
 	if !time.Now().Before(t.deadline) {
 		return nil, t.timedOut()
 	}
-	try := &Try{call: c, hop: c.hop}
+	try := &Try{}
+	if len(t.attempts) == 0 {
+		try = &c.first.try
+	}
+	try.call, try.hop = c, c.hop
 	try.open(reason)
 	return c.hop.chain.try(ctx, try)
 }

@@ -31,11 +31,16 @@ type Try struct {
 // open begins a line of the ledger.
 func (t *Try) open(reason Reason) {
 	t.wire.start = time.Now()
-	t.entry = &Attempt{
-		Number: len(t.call.tries.attempts) + 1, Hop: t.hop.index, Reason: reason, Start: t.wire.start,
+	ledger := &t.call.tries.attempts
+	t.entry = &Attempt{}
+	if len(*ledger) == 0 {
+		*ledger, t.entry = t.call.first.ledger[:0], &t.call.first.attempt
+	}
+	*t.entry = Attempt{
+		Number: len(*ledger) + 1, Hop: t.hop.index, Reason: reason, Start: t.wire.start,
 		Method: t.hop.method, URL: t.hop.url, Upstream: t.hop.upstream.Name,
 	}
-	t.call.tries.attempts = append(t.call.tries.attempts, t.entry)
+	*ledger = append(*ledger, t.entry)
 }
 
 // headers makes the try's own request from the hop's template, and adds what is

@@ -128,7 +128,7 @@ func (c *compiler) clock(path, name string, base Clock, value, ceiling *duration
 	switch {
 	case ceiling != nil && value != nil && ceiling.AsDuration() < value.AsDuration():
 		c.fail(path+".max."+name, fmt.Errorf("the ceiling %s is below the default %s beside it", ceiling.AsDuration(), value.AsDuration()))
-	case ceiling != nil:
+	case ceiling != nil: // over an inherited default it wins
 		out.Max = ceiling.AsDuration()
 		out.Default = min(out.Default, out.Max)
 	case value != nil:
@@ -155,9 +155,18 @@ func (c *compiler) sizes(path string, base Sizes, in *policyv1.Sizes) Sizes {
 	out.ResponseHeader = c.size(path+".response_header", in.GetResponseHeader(), base.ResponseHeader, maxResponseHeader)
 	out.Response = c.size(path+".response", in.GetResponse(), base.Response, defaultResponseMax)
 	out.ResponseMax = c.size(path+".max.response", in.GetMax().GetResponse(), base.ResponseMax, defaultResponseMax)
-	if out.ResponseMax < out.Response {
-		c.fail(path+".max.response", fmt.Errorf("the ceiling %s is below the default %s", FormatSize(out.ResponseMax), FormatSize(out.Response)))
+	ceiling := in.GetMax().GetResponse() != ""
+	switch {
+	case ceiling && in.GetResponse() != "" && out.ResponseMax < out.Response:
+		c.fail(path+".max.response", fmt.Errorf("the ceiling %s is below the default %s beside it", FormatSize(out.ResponseMax), FormatSize(out.Response)))
+	case ceiling: // over an inherited default it wins, as for clocks
+		out.Response = min(out.Response, out.ResponseMax)
+	case in.GetResponse() != "" && !base.maxByName:
+		out.ResponseMax = out.Response
+	case in.GetResponse() != "":
+		out.ResponseMax = max(out.ResponseMax, out.Response)
 	}
+	out.maxByName = base.maxByName || ceiling
 	return out
 }
 

@@ -86,10 +86,16 @@ func (s *Snapshot) denied(u target.URL) error {
 		return fault.Newf(fault.PolicyDenied,
 			"%s is denied: the policy in force (source: %s) has no upstreams and denies everything; start with --policy FILE", origin, s.Source)
 	}
-	near := s.index.walk(u, func(at endpoint) *Upstream {
-		at.port, at.tls = anyPort, false
-		return s.index.hosts[at]
+	near := s.index.walk(u, func(at endpoint) *Upstream { // the other scheme on the same port
+		at.tls = !at.tls
+		return s.index.find(at)
 	})
+	if near == nil {
+		near = s.index.walk(u, func(at endpoint) *Upstream { // any port, any scheme
+			at.port, at.tls = anyPort, false
+			return s.index.hosts[at]
+		})
+	}
 	if near == nil {
 		return fault.Newf(fault.PolicyDenied,
 			"%s is denied: no upstream of the policy lists the host; add it to the hosts of one", origin)
@@ -109,6 +115,9 @@ func clipList(hosts []string) string {
 
 // parsePattern reads one entry of `hosts`.
 func parsePattern(s string) (host endpoint, hasPort bool, err error) {
+	if strings.ContainsAny(s, "/@?# ") {
+		return host, false, fmt.Errorf("%q is more than a host: list a.example, *.example.com or a.example:8443; schemes go into `schemes`", s)
+	}
 	name, port, hasPort := s, "", false
 	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, ']') && strings.Count(s, ":") == 1 || i > 0 && s[i-1] == ']' {
 		name, port, hasPort = s[:i], s[i+1:], true
@@ -149,7 +158,9 @@ func (x *index) add(up *Upstream, pattern string) error {
 	if err != nil {
 		return err
 	}
-	x.hosts[endpoint{host: at.host, kind: at.kind}] = up
+	if bare := (endpoint{host: at.host, kind: at.kind}); x.hosts[bare] == nil {
+		x.hosts[bare] = up
+	}
 	for _, scheme := range up.Schemes {
 		at.tls = scheme == "https"
 		if !hasPort {

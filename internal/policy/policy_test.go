@@ -100,15 +100,19 @@ func TestDenialNamesTheNearestRule(t *testing.T) {
 func TestInheritance(t *testing.T) {
 	s := mustParse(t, sample)
 	github, raw, anything := s.Upstreams[0], s.Upstreams[1], s.Upstreams[3]
+	equal := mustParse(t, "upstreams: [{name: a, hosts: [a.example], sizes: {response: 1KiB}}, {name: b, hosts: [b.example], sizes: {max: {response: 1KiB}}, timeouts: {max: {total: 1s}}}]")
 	for name, c := range map[string]struct{ got, want any }{
+		"a value without max":      {equal.Upstreams[0].Sizes.ResponseMax, int64(1 << 10)},
+		"a max below default":      {equal.Upstreams[1].Sizes.Response, int64(1 << 10)},
+		"a max below total":        {equal.Upstreams[1].Timeouts.Total, Clock{time.Second, time.Second}},
 		"default total":            {github.Timeouts.Total, Clock{20 * time.Second, 2 * time.Minute}},
 		"own total, inherited max": {raw.Timeouts.Total, Clock{time.Minute, 2 * time.Minute}},
 		"own attempt":              {raw.Timeouts.Attempt, Clock{5 * time.Second, 5 * time.Second}},
 		"own connect":              {raw.Timeouts.Connect, Clock{time.Second, time.Second}},
 		"built-in tls":             {raw.Timeouts.TLS, 5 * time.Second},
 		"attempt off":              {github.Timeouts.Attempt, Clock{}},
-		"sizes of defaults":        {github.Sizes, Sizes{16 << 20, 1 << 20, 8 << 20, 256 << 10}},
-		"own request size":         {anything.Sizes, Sizes{1 << 10, 1 << 20, 8 << 20, 256 << 10}},
+		"sizes of defaults":        {github.Sizes, Sizes{16 << 20, 1 << 20, 8 << 20, 256 << 10, true}},
+		"own request size":         {anything.Sizes, Sizes{1 << 10, 1 << 20, 8 << 20, 256 << 10, true}},
 		"schemes":                  {strings.Join(github.Schemes, ","), "https"},
 	} {
 		if c.got != c.want {
@@ -150,6 +154,7 @@ func TestParseRefuses(t *testing.T) {
 		"name twice":           {"upstreams:\n  - {name: a, hosts: [a.example]}\n  - {name: a, hosts: [b.example]}\n", []string{"p.yaml:3:12", "twice"}},
 		"host twice":           {"upstreams:\n  - {name: a, hosts: [x.example]}\n  - {name: b, hosts: [X.example]}\n", []string{"p.yaml:3:23", `upstream "a"`}},
 		"star inside":          {"upstreams:\n  - {name: a, hosts: [\"a.*.example\"]}\n", []string{"star"}},
+		"a URL":                {"upstreams:\n  - {name: a, hosts: [\"https://a.example\"]}\n", []string{"more than a host", "schemes"}},
 		"port range":           {"upstreams:\n  - {name: a, hosts: [\"a.example:70000\"]}\n", []string{"65535"}},
 		"two problems at once": {"upstreams:\n  - {name: a, hosts: [\"a.example:0\", \"*.1.2.3.4\"]}\n", []string{"65535", "no subdomains"}},
 	} {

@@ -35,8 +35,9 @@ func parseSize(s string) (int64, error) {
 
 // FormatSize writes n as the policy file would.
 func FormatSize(n int64) string {
+	const readable = 10_000
 	for _, u := range units[:3] {
-		if n >= u.factor && n%u.factor == 0 {
+		if n >= u.factor && n%u.factor == 0 && n/u.factor < readable {
 			return strconv.FormatInt(n/u.factor, 10) + u.suffix
 		}
 	}

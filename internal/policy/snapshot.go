@@ -82,6 +82,9 @@ type Sizes struct {
 	ResponseMax int64
 	// ResponseHeader is the largest response head.
 	ResponseHeader int64
+
+	// maxByName: the file sets ResponseMax, so a Response further down keeps it.
+	maxByName bool
 }
 
 // What holds where the file says nothing.

@@ -2,6 +2,10 @@ package server
 
 import (
 	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
@@ -11,28 +15,43 @@ import (
 // attemptsProto writes the ledger, redacted.
 func attemptsProto(in []*fetch.Attempt) []*fetchsvcv1.Attempt {
 	out := make([]*fetchsvcv1.Attempt, len(in))
+	slabs := make([]attemptSlab, len(in))
 	for i, a := range in {
-		out[i] = &fetchsvcv1.Attempt{
-			Number: int32(a.Number), Hop: int32(a.Hop), Reason: reasons[a.Reason],
-			Method: a.Method, Url: a.URL.Redacted(), Headers: sentHeaders(a),
-			Address: a.Address, ConnectionReused: a.Reused, HttpVersion: a.Proto,
-			Timings: timingsProto(&a.Timings), Wire: wires[a.Wire], Status: int32(a.Status),
-			BytesSent: a.BytesSent, BytesReceived: a.BytesReceived,
-		}
-		if a.Err != nil {
-			out[i].Error = &fetchsvcv1.AttemptError{Reason: string(a.Err.Kind), Message: a.Err.Message}
-		}
+		out[i] = slabs[i].fill(a)
+	}
+	return out
+}
+
+// attemptSlab is one line of the ledger with all its parts, so that it costs one
+// allocation and not a dozen: every call has one.
+type attemptSlab struct {
+	attempt   fetchsvcv1.Attempt
+	timings   fetchsvcv1.Timings
+	durations [8]durationpb.Duration
+	host      fetchsvcv1.Field
+}
+
+func (s *attemptSlab) fill(a *fetch.Attempt) *fetchsvcv1.Attempt {
+	out := &s.attempt
+	out.Number, out.Hop, out.Reason = int32(a.Number), int32(a.Hop), reasons[a.Reason]
+	out.Method, out.Url, out.Headers = a.Method, a.URL.Redacted(), s.sentHeaders(a)
+	out.Address, out.ConnectionReused, out.HttpVersion = a.Address, a.Reused, a.Proto
+	out.Timings, out.Wire, out.Status = s.fillTimings(&a.Timings), wires[a.Wire], int32(a.Status)
+	out.BytesSent, out.BytesReceived = a.BytesSent, a.BytesReceived
+	if a.Err != nil {
+		out.Error = &fetchsvcv1.AttemptError{Reason: string(a.Err.Kind), Message: a.Err.Message}
 	}
 	return out
 }
 
 // sentHeaders are those of a, with what net/http writes itself in front.
-func sentHeaders(a *fetch.Attempt) []*fetchsvcv1.Field {
+func (s *attemptSlab) sentHeaders(a *fetch.Attempt) []*fetchsvcv1.Field {
 	if a.Header == nil {
 		return nil
 	}
 	out := make([]*fetchsvcv1.Field, 0, len(a.Header)+3)
-	out = append(out, &fetchsvcv1.Field{Name: "Host", Value: a.URL.HostPort()})
+	s.host.Name, s.host.Value = "Host", a.URL.HostPort()
+	out = append(out, &s.host)
 	switch {
 	case a.Length > 0 || a.Length == 0 && sendsZeroLength(a.Method):
 		out = append(out, &fetchsvcv1.Field{Name: "Content-Length", Value: strconv.FormatInt(a.Length, 10)})
@@ -60,23 +79,40 @@ var wires = map[fault.Wire]fetchsvcv1.Attempt_Wire{
 	fault.Answered:       fetchsvcv1.Attempt_ANSWERED,
 }
 
-func timingsProto(t *fetch.Timings) *fetchsvcv1.Timings {
-	return &fetchsvcv1.Timings{
-		Dns: duration(t.DNS), Connect: duration(t.Connect), Tls: duration(t.TLS), Connection: duration(t.Connection),
-		Send: duration(t.Send), FirstByte: duration(t.FirstByte), Body: duration(t.Body), Total: duration(t.Total),
+func (s *attemptSlab) fillTimings(t *fetch.Timings) *fetchsvcv1.Timings {
+	next := 0
+	set := func(d time.Duration) *durationpb.Duration {
+		if d == 0 {
+			return nil
+		}
+		p := &s.durations[next]
+		next++
+		p.Seconds, p.Nanos = int64(d/time.Second), int32(d%time.Second)
+		return p
 	}
+	out := &s.timings
+	out.Dns, out.Connect, out.Tls, out.Connection = set(t.DNS), set(t.Connect), set(t.TLS), set(t.Connection)
+	out.Send, out.FirstByte, out.Body, out.Total = set(t.Send), set(t.FirstByte), set(t.Body), set(t.Total)
+	return out
 }
 
-func historyProto(in []fetch.Hop) []*fetchsvcv1.Hop {
+// historyProto lists the redirects. In a response it is the caller's own data, as
+// it came; in an error, which callers log, it is redacted.
+func historyProto(in []fetch.Hop, redact bool) []*fetchsvcv1.Hop {
 	if len(in) == 0 {
 		return nil
 	}
 	out := make([]*fetchsvcv1.Hop, len(in))
 	for i, h := range in {
 		out[i] = &fetchsvcv1.Hop{
-			Method: h.Method, Url: h.URL.String(), Status: int32(h.Status), Location: newField("", h.Location).GetValue(),
-			Headers: headerFields(h.Header, false), Cookies: cookiesProto(h.Header), DroppedHeaders: h.Dropped,
+			Method: h.Method, Url: h.URL.String(), Status: int32(h.Status), Location: strings.ToValidUTF8(h.Location, "\uFFFD"),
+			DroppedHeaders: h.Dropped,
 		}
+		if redact {
+			out[i].Url, out[i].Location = h.URL.Redacted(), ""
+			continue
+		}
+		out[i].Headers, out[i].Cookies = headerFields(h.Header, false), cookiesProto(h.Header)
 	}
 	return out
 }

@@ -92,7 +92,12 @@ func (b *batch) answer(ctx context.Context, i int) *fetchsvcv1.FetchBatchRespons
 	return out
 }
 
-func (b *batch) call(ctx context.Context, i int) (*fetchsvcv1.FetchResponse, error) {
+func (b *batch) call(ctx context.Context, i int) (res *fetchsvcv1.FetchResponse, err error) {
+	defer func() { // the interceptor's recover does not reach this goroutine
+		if p := recover(); p != nil {
+			err = b.service.panicked(fetchsvcv1.FetchService_FetchBatch_FullMethodName, p)
+		}
+	}()
 	b.mu.Lock()
 	stopped := b.stopped
 	b.mu.Unlock()

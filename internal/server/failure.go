@@ -128,7 +128,7 @@ func (f *failure) badRequest() *errdetails.BadRequest {
 }
 
 func (f *failure) ledger() *fetchsvcv1.CallLedger {
-	return &fetchsvcv1.CallLedger{Attempts: attemptsProto(f.tried.Attempts), History: historyProto(f.tried.History)}
+	return &fetchsvcv1.CallLedger{Attempts: attemptsProto(f.tried.Attempts), History: historyProto(f.tried.History, true)}
 }
 
 // shorten cuts a ledger until it fits room: first headers, then long URLs, then
@@ -139,9 +139,6 @@ func shorten(l *fetchsvcv1.CallLedger, room int) *fetchsvcv1.CallLedger {
 			for _, a := range l.Attempts {
 				a.Headers = nil
 			}
-			for _, h := range l.History {
-				h.Headers, h.Cookies = nil, nil
-			}
 		},
 		func() {
 			for _, a := range l.Attempts {
@@ -151,7 +148,7 @@ func shorten(l *fetchsvcv1.CallLedger, room int) *fetchsvcv1.CallLedger {
 				}
 			}
 			for _, h := range l.History {
-				h.Url, h.Location = clip(h.Url, 120), clip(h.Location, 120)
+				h.Url = clip(h.Url, 120)
 			}
 		},
 		func() { l.History = l.History[:0] },

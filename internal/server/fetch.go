@@ -20,6 +20,8 @@ type fetchService struct {
 	tracer trace.Tracer
 	// check holds a message's constraints; a batch's items are checked one by one.
 	check func(any) error
+	// panicked answers for a panic of one item.
+	panicked func(method string, p any) error
 }
 
 // Fetch makes one call.

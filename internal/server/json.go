@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
 	"github.com/fetchsvc/fetchsvc/internal/content"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 )
@@ -59,11 +60,39 @@ func decodeJSON(r io.Reader, v any) *fault.Error {
 	if !ok {
 		return fault.Newf(fault.Internal, "%T is no protobuf message", v)
 	}
+	return decodeMessage(text, msg)
+}
+
+// decodeMessage reads one message of the API.
+func decodeMessage(text []byte, msg proto.Message) *fault.Error {
 	if err := protojson.Unmarshal(text, msg); err != nil {
 		return jsonFault(err, text, msg.ProtoReflect().Descriptor())
+	}
+	if !hasJSON(msg) {
+		return nil
 	}
 	if literal, found := content.UnsafeJSONNumber(text); found {
 		return fault.Invalidf("json", "the number %s would change as a double: send the body as json_text, which is sent as written", clip(literal, 64))
 	}
 	return nil
+}
+
+// hasJSON says that a request's body is a google.protobuf.Value, whose numbers
+// are doubles.
+func hasJSON(msg proto.Message) bool {
+	switch m := msg.(type) {
+	case *fetchsvcv1.FetchRequest:
+		return m.GetJson() != nil
+	case *fetchsvcv1.StreamRequest:
+		return m.GetStart().GetJson() != nil
+	case *fetchsvcv1.ExplainRequest:
+		return m.GetRequest().GetJson() != nil
+	case *fetchsvcv1.FetchBatchRequest:
+		for _, r := range m.GetRequests() {
+			if r.GetJson() != nil {
+				return true
+			}
+		}
+	}
+	return false
 }

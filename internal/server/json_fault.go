@@ -43,6 +43,8 @@ func jsonFault(err error, text []byte, md protoreflect.MessageDescriptor) *fault
 	switch {
 	case jsonUnknown.MatchString(reason) && owner != nil:
 		return fault.Invalid(name, "there is no such field"+where+": "+fieldsOf(owner))
+	case strings.Contains(reason, "oneof"):
+		return fault.Invalid(name, "another member of the same choice is given already"+where+": give one of them only, such as one kind of body")
 	case field != nil:
 		return fault.Invalid(name, reason+where+": "+typeHint(field))
 	default:

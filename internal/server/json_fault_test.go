@@ -25,7 +25,7 @@ func TestJSONFaults(t *testing.T) {
 		"number":                 {`{"max_response_bytes":"many"}`, "max_response_bytes", "whole number"},
 		"list wanted":            {`{"headers":{"a":"b"}}`, "headers", "a list"},
 		"object wanted":          {`{"timeouts":3}`, "timeouts", "object of total"},
-		"two bodies":             {`{"url":"https://e.com/","text":"a","json_text":"{}"}`, "json_text", "oneof"},
+		"two bodies":             {`{"url":"https://e.com/","text":"a","json_text":"{}"}`, "json_text", "one kind of body"},
 		"field given twice":      {`{"url":"https://e.com/","url":"https://f.com/"}`, "url", "duplicate"},
 		"deep":                   {`{"json":` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + `}`, "json", "json_text"},
 		"number beyond a double": {`{"json":{"id":9007199254740993}}`, "json", "json_text"},

@@ -158,7 +158,7 @@ func notGranted(in *fetchsvcv1.FetchRequest) error {
 		{"request_host", in.GetRequestHost() != ""},
 	} {
 		if o.asked {
-			return fault.Newf(fault.NotGranted, "%s: the policy in force does not grant this to callers; leave it out", o.field)
+			return fault.Newf(fault.NotGranted, "%s: no policy can grant this to callers yet; leave it out", o.field)
 		}
 	}
 	return nil

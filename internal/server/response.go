@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -30,7 +29,7 @@ func responseProto(res *fetch.Response, in *fetchsvcv1.FetchRequest, as fetchsvc
 func headProto(res *fetch.Response) *fetchsvcv1.FetchResponse {
 	return &fetchsvcv1.FetchResponse{
 		Status: int32(res.Status), Reason: strings.ToValidUTF8(res.Reason, "\uFFFD"), HttpVersion: res.Proto,
-		Headers: headerFields(res.Header, false), Url: res.URL.String(), History: historyProto(res.History),
+		Headers: headerFields(res.Header, false), Url: res.URL.String(), History: historyProto(res.History, false),
 		Links: linksProto(res.Header, res.URL.String()), Cookies: cookiesProto(res.Header),
 		Decoded: res.Decoded, Upstream: res.Upstream, RedirectStopped: res.RedirectStopped,
 	}
@@ -128,6 +127,9 @@ func cookiesProto(h http.Header) []*fetchsvcv1.SetCookie {
 			Name: c.Name, Value: c.Value, Domain: c.Domain, Path: c.Path,
 			Secure: c.Secure, HttpOnly: c.HttpOnly, SameSite: sameSite(c.SameSite), Partitioned: c.Partitioned,
 		}
+		if c.Quoted { // net/http takes the quotes off; RFC 6265 section 5.2 leaves them
+			sc.Value = `"` + c.Value + `"`
+		}
 		if !c.Expires.IsZero() {
 			sc.Expires = timestamppb.New(c.Expires)
 		}
@@ -149,11 +151,4 @@ func sameSite(s http.SameSite) string {
 		return "None"
 	}
 	return ""
-}
-
-func duration(d time.Duration) *durationpb.Duration {
-	if d == 0 {
-		return nil
-	}
-	return durationpb.New(d)
 }

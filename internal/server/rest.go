@@ -25,6 +25,7 @@ func newREST(cc *inproc, ready *atomic.Bool, log interface{ Error(string, ...any
 		runtime.WithErrorHandler(gatewayError),
 		runtime.WithRoutingErrorHandler(routingError),
 		runtime.WithDisableHTTPMethodOverride(),
+		runtime.WithDisablePathLengthFallback(), // a form's POST would call what is a GET
 	)
 	if err := fetchsvcv1.RegisterFetchServiceHandlerClient(context.Background(), gw, fetchsvcv1.NewFetchServiceClient(cc)); err != nil {
 		return nil, err

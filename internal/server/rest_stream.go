@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
@@ -103,8 +102,8 @@ func sendLines(body io.Reader, stream fetchsvcv1.FetchService_StreamClient) erro
 			return lineFault(err)
 		}
 		m := &fetchsvcv1.StreamRequest{}
-		if err := protojson.Unmarshal(text, m); err != nil {
-			return jsonFault(err, text, m.ProtoReflect().Descriptor())
+		if err := decodeMessage(text, m); err != nil {
+			return err
 		}
 		if err := stream.Send(m); err != nil {
 			return nil // the RPC is over; its end says why

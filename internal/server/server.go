@@ -76,7 +76,7 @@ func New(cfg Config) (*Server, error) {
 	)
 	cc := &inproc{interceptors: shared}
 	for _, door := range []grpc.ServiceRegistrar{s.grpc, cc} {
-		fetchsvcv1.RegisterFetchServiceServer(door, &fetchService{engine: cfg.Engine, tracer: cfg.Tracer, check: shared.check})
+		fetchsvcv1.RegisterFetchServiceServer(door, &fetchService{engine: cfg.Engine, tracer: cfg.Tracer, check: shared.check, panicked: shared.panicked})
 		fetchsvcv1.RegisterPolicyServiceServer(door, &policyService{snapshot: cfg.Engine.Snapshot})
 	}
 	healthv1.RegisterHealthServer(s.grpc, watchedHealth{s.health})

@@ -44,7 +44,7 @@ func (u URL) Resolve(location string) (URL, error) {
 
 // resolveTail resolves a reference that stays on the same authority.
 func (u URL) resolveTail(ref string) (URL, error) {
-	next := URL{Scheme: u.Scheme, Host: u.Host, Port: u.Port}
+	next := URL{Scheme: u.Scheme, Host: u.Host, Port: u.Port, hostPort: u.hostPort}
 	switch ref[0] {
 	case '/':
 		path, rest := cutPath(ref)

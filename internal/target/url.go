@@ -26,6 +26,8 @@ type URL struct {
 	HasQuery bool
 	// Fragment is what stood behind `#`; it is never sent.
 	Fragment string
+
+	hostPort string // what HostPort gives, made once
 }
 
 // ErrUserinfo is why a URL with a user name or password is refused.
@@ -93,7 +95,9 @@ func parseAuthority(scheme, authority string) (URL, error) {
 	if err != nil {
 		return URL{}, err
 	}
-	return URL{Scheme: scheme, Host: h, Port: p}, nil
+	u := URL{Scheme: scheme, Host: h, Port: p}
+	u.hostPort = u.makeHostPort(authority)
+	return u, nil
 }
 
 func parsePort(scheme, port string) (uint16, error) {
@@ -185,14 +189,21 @@ func clip(s string) string {
 
 // HostPort is what the Host header and :authority say: the port only if it is
 // not the scheme's default.
-func (u URL) HostPort() string {
-	if u.Port == DefaultPort(u.Scheme) {
-		if u.Host.Addr.Is6() {
-			return "[" + u.Host.Name + "]"
-		}
-		return u.Host.Name
+func (u URL) HostPort() string { return u.hostPort }
+
+// makeHostPort reuses the authority as written where that is canonical already.
+func (u URL) makeHostPort(authority string) string {
+	host, port := u.Host.Name, ""
+	if u.Host.Addr.Is6() {
+		host = "[" + host + "]"
 	}
-	return u.DialAddr()
+	if u.Port != DefaultPort(u.Scheme) {
+		port = ":" + strconv.Itoa(int(u.Port))
+	}
+	if strings.HasPrefix(authority, host) && authority[len(host):] == port {
+		return authority
+	}
+	return host + port
 }
 
 // DialAddr is host:port, always with the port.

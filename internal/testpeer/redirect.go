@@ -2,6 +2,7 @@ package testpeer
 
 import (
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 )
@@ -38,7 +39,11 @@ func RedirectChain(status, n int) Script {
 			c.echo(r)
 			return
 		}
-		c.Write(Response(status, "next\n", fmt.Sprintf("Location: /hop/%d", at+1)))
+		response := Response(status, "next\n", fmt.Sprintf("Location: /hop/%d", at+1))
+		if r.Method == http.MethodHead {
+			response = strings.TrimSuffix(response, "next\n")
+		}
+		c.Write(response)
 	})
 }
 
