@@ -26,8 +26,12 @@ func RoundTripFault(ctx context.Context, err error) *fault.Error {
 	case isReset(err), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		strings.Contains(text, "server closed idle connection"),
 		strings.Contains(text, "stream error"), strings.Contains(text, "GOAWAY"),
-		strings.Contains(text, "client connection lost"), strings.Contains(text, "connection force closed"):
+		strings.Contains(text, "http2: client conn"): // lost, closed, could not be established
 		return fault.Wrap(fault.ConnectionReset, err, "the upstream closed the connection before a complete response head")
+	case isAlert(err):
+		// In TLS 1.3 the client's side is done before the server has judged its
+		// certificate, so this comes as the answer to the request.
+		return fault.Wrap(fault.TLSHandshake, err, "the upstream ended the TLS session: "+protocolReason(text))
 	default:
 		return fault.Wrap(fault.BadResponse, err, "the upstream's answer is not valid HTTP: "+protocolReason(text))
 	}
@@ -69,6 +73,12 @@ func contextFault(ctx context.Context, err error) *fault.Error {
 func isReset(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
 		errors.Is(err, syscall.ECONNABORTED) || errors.Is(err, net.ErrClosed)
+}
+
+// isAlert says that the peer sent a TLS alert, which crypto/tls has no type for.
+func isAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
 }
 
 // protocolReason drops net/http's own prefixes and keeps what a peer could have
