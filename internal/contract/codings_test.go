@@ -44,7 +44,7 @@ func codingCases() []testCase {
 	bad := func(name string, script testpeer.Script, kind string, says ...string) testCase {
 		return testCase{
 			name: "coding " + name, peers: raw(script), in: `{"url":"http://{peer}/"}`,
-			want: want{kind: kind, says: says, attempts: []string{"FIRST GET ANSWERED 200"}},
+			want: want{kind: kind, says: says, attempts: []string{"FIRST GET ANSWERED 200 " + kind}},
 		}
 	}
 	asCame := func(name, fields string, script testpeer.Script, content string) testCase {
@@ -78,7 +78,7 @@ func codingCases() []testCase {
 		{
 			name: "coding decoded body over the limit", peers: answers(testpeer.Response(200, long, "Content-Encoding: gzip")),
 			in:   `{"url":"http://{peer}/","max_response_bytes":"2000"}`,
-			want: want{kind: "RESPONSE_TOO_LARGE", attempts: []string{"FIRST GET ANSWERED 200"}},
+			want: want{kind: "RESPONSE_TOO_LARGE", attempts: []string{"FIRST GET ANSWERED 200 RESPONSE_TOO_LARGE"}},
 		},
 		{
 			name: "coding decoded body over the limit, cut", peers: answers(testpeer.Response(200, long, "Content-Encoding: gzip")),

@@ -24,7 +24,9 @@ func (c *Call) finish(res *http.Response, out *Response) error {
 	out.Trailer = res.Trailer
 	out.Body, out.Truncated = body.data, body.truncated
 	if err := c.decode(out); err != nil {
-		return err
+		f := fault.From(err)
+		c.tries.attempts[len(c.tries.attempts)-1].Err = f
+		return f
 	}
 	return c.judgeStatus(out.Status)
 }

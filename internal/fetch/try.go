@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/fetchsvc/fetchsvc/internal/egress"
@@ -100,7 +101,20 @@ func (t *Try) roundTrip(ctx context.Context, transport http.RoundTripper) (*http
 		_ = res.Body.Close()
 		return nil, fault.New(fault.BadResponse, "the upstream switched protocols (101), which nobody asked for")
 	}
+	trimNames(res.Header)
 	t.read = receivedBody{body: res.Body, ctx: ctx, try: t, idle: t.idle(), minRate: t.hop.limits.minRate}
 	res.Body = &t.read
 	return res, nil
+}
+
+// trimNames removes white space between a header's name and its colon, as RFC
+// 9112 section 5.1 asks of whoever passes a response on; net/http lets it through.
+func trimNames(h http.Header) {
+	for name, values := range h {
+		if trimmed := strings.TrimRight(name, " \t"); trimmed != name {
+			delete(h, name)
+			trimmed = http.CanonicalHeaderKey(trimmed)
+			h[trimmed] = append(h[trimmed], values...)
+		}
+	}
 }

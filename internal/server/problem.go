@@ -116,5 +116,10 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 }
 
 func methodNotAllowed(w http.ResponseWriter, r *http.Request) {
-	writeProblem(w, fault.Newf(fault.MethodNotAllowed, "%s does not take %s; calls are POSTs, see /docs", quote(r.URL.Path), quote(r.Method)))
+	allow := http.MethodPost
+	if r.URL.Path == "/v1/upstreams" || r.URL.Path == "/v1/policy:snapshot" {
+		allow = http.MethodGet
+	}
+	w.Header().Set("Allow", allow) // RFC 9110 section 15.5.6
+	writeProblem(w, fault.Newf(fault.MethodNotAllowed, "%s does not take %s, but %s: see /docs", quote(r.URL.Path), quote(r.Method), allow))
 }

@@ -62,6 +62,7 @@ func newREST(cc *inproc, ready *atomic.Bool, log interface{ Error(string, ...any
 func calls(gw http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = enterREST(r)
+		r.Header.Del("Grpc-Timeout") // metadata; timeouts.total is the way to say it
 		r.Body = &requestBody{ReadCloser: http.MaxBytesReader(w, r.Body, maxJSON)}
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")

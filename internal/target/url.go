@@ -133,8 +133,15 @@ func (u URL) withTail(tail string) (URL, error) {
 		}
 	}
 	u.Path, u.Query, u.HasQuery = escape(path), escape(query), hasQuery
+	if strings.HasPrefix(u.Path, "//") {
+		u.Path = strictPath.Replace(u.Path)
+	}
 	return u, nil
 }
+
+// strictPath escapes what RFC 3986 has no place for in a path and most clients
+// send all the same. Only a path that begins with `//` needs it: see HTTP.
+var strictPath = strings.NewReplacer(`\`, "%5C", "^", "%5E", "`", "%60", "{", "%7B", "|", "%7C", "}", "%7D")
 
 // badEscape gives the place of a `%` that two hexadecimal digits do not follow.
 func badEscape(s string) int {
@@ -229,7 +236,7 @@ func (u URL) SameOrigin(v URL) bool {
 
 // HTTP gives the form that net/http writes byte for byte. It cleans nothing of
 // an Opaque path, but reads one that begins with `//` as an authority; that one
-// goes as RawPath, which needs the stricter alphabet of a valid encoding.
+// goes as RawPath, which has to be a valid encoding (withTail sees to that).
 func (u URL) HTTP() *url.URL {
 	h := &url.URL{
 		Scheme: u.Scheme, Host: u.HostPort(),
@@ -239,7 +246,7 @@ func (u URL) HTTP() *url.URL {
 		h.Opaque = u.Path
 		return h
 	}
-	h.RawPath = strings.NewReplacer(`\`, "%5C", "^", "%5E", "`", "%60", "{", "%7B", "|", "%7C", "}", "%7D").Replace(u.Path)
+	h.RawPath = u.Path
 	h.Path, _ = url.PathUnescape(h.RawPath) // its escapes were checked by Parse
 	return h
 }
