@@ -59,6 +59,7 @@ type child struct {
 type input struct {
 	stdin string
 	pipe  *os.File // instead of stdin
+	tty   *os.File // instead of stderr
 	env   []string
 	dir   string
 }
@@ -75,6 +76,9 @@ func startCommand(t testing.TB, in input, name string, args ...string) *child {
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr, c.cmd.Dir = strings.NewReader(in.stdin), c.stdout, c.stderr, in.dir
 	if in.pipe != nil {
 		c.cmd.Stdin = in.pipe
+	}
+	if in.tty != nil {
+		c.cmd.Stderr = in.tty
 	}
 	c.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "FETCHSVC_") || strings.HasPrefix(v, "OTEL_") })
 	c.cmd.Env = append(c.cmd.Env, "GORACE=atexit_sleep_ms=10") // a second otherwise, for each child
@@ -101,26 +105,41 @@ func startCommand(t testing.TB, in input, name string, args ...string) *child {
 }
 
 // await blocks until s matches pattern and gives the match with its groups.
-func (c *child) await(s *stream, pattern string) []string {
+func (c *child) await(s *stream, pattern string) (match []string) {
 	c.t.Helper()
 	re := regexp.MustCompile(pattern)
+	c.awaitThat(s, pattern, func(text string) bool {
+		match = re.FindStringSubmatch(text)
+		return match != nil
+	})
+	return match
+}
+
+// awaitText blocks until that text is all that stands on stdout.
+func (c *child) awaitText(want string) {
+	c.t.Helper()
+	c.awaitThat(c.stdout, want, func(text string) bool { return text == want })
+}
+
+func (c *child) awaitThat(s *stream, what string, ok func(text string) bool) {
+	c.t.Helper()
 	late := time.NewTimer(patience)
 	defer late.Stop()
 	ended := c.ended
 	for {
 		text, changed := s.look()
-		if m := re.FindStringSubmatch(text); m != nil {
-			return m
+		if ok(text) {
+			return
 		}
 		select {
 		case <-changed:
 		case <-ended:
 			ended = nil // look once more: all is written
-			if m := re.FindStringSubmatch(s.String()); m == nil {
-				c.t.Fatalf("%v ended with %d before it wrote %q; stdout:\n%s\nstderr:\n%s", c.cmd.Args, c.code, pattern, c.stdout, c.stderr)
+			if !ok(s.String()) {
+				c.t.Fatalf("%v ended with %d before it wrote %q; stdout:\n%s\nstderr:\n%s", c.cmd.Args, c.code, what, c.stdout, c.stderr)
 			}
 		case <-late.C:
-			c.t.Fatalf("%v did not write %q; stdout:\n%s\nstderr:\n%s", c.cmd.Args, pattern, c.stdout, c.stderr)
+			c.t.Fatalf("%v did not write %q; stdout:\n%s\nstderr:\n%s", c.cmd.Args, what, c.stdout, c.stderr)
 		}
 	}
 }

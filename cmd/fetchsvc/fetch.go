@@ -2,27 +2,18 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
 )
 
-const (
-	// maxAnswer holds a response of 64 MiB, the ceiling, with its envelope.
-	maxAnswer = 64<<20 + 8<<20
-	// slack is how much longer than --max-time this end waits, so that the
-	// service's own account of the timeout arrives.
-	slack = 2 * time.Second
-)
+// slack is how much longer than --max-time this end waits, so that the service's
+// own account of the timeout arrives.
+const slack = 2 * time.Second
 
 // fetchOptions are the flags of fetch.
 type fetchOptions struct {
@@ -40,6 +31,11 @@ type fetchOptions struct {
 	get, head bool
 	key       string
 
+	// What to send as it is read.
+	uploadFile     string
+	trailers       []string
+	expectContinue bool
+
 	// How to fetch it.
 	maxRedirs               *int32
 	maxTime, connectTimeout time.Duration
@@ -51,6 +47,9 @@ type fetchOptions struct {
 	output           string
 	verbose, include bool
 	printJSON        bool
+	streamed         bool // by --stream: see streams
+	sse, lines       bool
+	noProgress       bool
 }
 
 func newFetch() *cobra.Command {
@@ -60,11 +59,16 @@ func newFetch() *cobra.Command {
 		Short: "Make one call through the service, as curl would",
 		Long: "fetch asks a running fetchsvc to make one HTTP call and writes the body that came back to\n" +
 			"stdout, byte for byte. The flags are curl's where curl has them; redirects are followed and\n" +
-			"content codings undone unless told otherwise.\n\n" + exitHelp,
+			"content codings undone unless told otherwise.\n\n" +
+			"An answer is held in memory, up to the size that policy allows, and written when it is whole.\n" +
+			"With --stream, and what implies it, a body of any size is handed on as it arrives.\n\n" + exitHelp,
 		Example: `  fetchsvc fetch https://example.com/
   fetchsvc fetch -v -q q='python requests' https://httpbin.org/get
   fetchsvc fetch --json '{"n":1}' -H 'X-Trace: on' https://httpbin.org/post
-  fetchsvc fetch -F photo=@cat.png -F title=Cat -o answer.json https://httpbin.org/post`,
+  fetchsvc fetch -F photo=@cat.png -F title=Cat -o answer.json https://httpbin.org/post
+  fetchsvc fetch --stream -o large.iso https://example.com/large.iso
+  tar cz folder | fetchsvc fetch -T - https://httpbin.org/put
+  fetchsvc fetch --sse https://httpbin.org/sse`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return fmt.Errorf("fetch takes one URL, not %d; `%s --help` has examples", len(args), cmd.CommandPath())
@@ -83,37 +87,34 @@ func newFetch() *cobra.Command {
 // this side is found before anything is sent: a POST is not made for an answer
 // that cannot be kept.
 func (o *fetchOptions) run(ctx context.Context, url string, in io.Reader, out, errs io.Writer) error {
-	req, err := o.request(url, &inputs{ctx: ctx, stdin: in})
+	files := &inputs{ctx: ctx, stdin: in}
+	req, err := o.request(url, files)
 	if err != nil {
 		return err
 	}
-	if err := probe(o.output); err != nil {
-		return err
+	if o.streams() {
+		return o.stream(ctx, req, files.upload, out, errs)
+	}
+	if o.toFile() {
+		if err := probe(o.output); err != nil {
+			return err
+		}
 	}
 	res, err := o.call(ctx, req)
 	if err != nil {
 		return err
 	}
 	if o.verbose {
-		writeVerbose(errs, res)
+		writeVerbose(errs, res, responseHeads(res))
 	}
-	return o.write(res, out)
+	return o.write(ctx, res, out)
 }
 
-// call is one RPC on a connection of its own.
+// call is one Fetch on a connection of its own.
 func (o *fetchOptions) call(ctx context.Context, req *fetchsvcv1.FetchRequest) (*fetchsvcv1.FetchResponse, error) {
-	if _, _, err := net.SplitHostPort(o.server); err != nil {
-		return nil, fmt.Errorf("--server %q: write HOST:PORT of the gRPC door, such as 127.0.0.1:9090", o.server)
-	}
-	conn, err := grpc.NewClient(o.server,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
-		grpc.WithNoProxy(), // fetchsvc is where proxies are chosen, not behind one
-		grpc.WithDisableServiceConfig(),
-		grpc.WithUserAgent("fetchsvc/"+version),
-	)
+	conn, err := dial(o.server)
 	if err != nil {
-		return nil, fmt.Errorf("--server %q: %w", o.server, err)
+		return nil, err
 	}
 	defer conn.Close()
 	limited := ctx
@@ -129,16 +130,21 @@ func (o *fetchOptions) call(ctx context.Context, req *fetchsvcv1.FetchRequest) (
 	case ctx.Err() != nil:
 		return nil, interrupted()
 	default:
-		return nil, callError(err, o.server, req, o.verbose)
+		return nil, o.teller().callError(err)
 	}
 }
 
-func interrupted() error { return exit{errors.New("interrupted"), exitInterrupted} }
-
-// defaultServer is where the service is looked for.
-func defaultServer() string {
-	if s := os.Getenv("FETCHSVC_SERVER"); s != "" {
-		return s
+// teller tells why a call of these flags failed.
+func (o *fetchOptions) teller() teller {
+	t := teller{server: o.server, verbose: o.verbose}
+	if o.streams() {
+		t.late = fmt.Sprintf("--max-time %s was over before the transfer was", o.maxTime)
+		return t
 	}
-	return "127.0.0.1:9090"
+	t.late = fmt.Sprintf("fetchsvc at %s did not answer within --max-time %s", o.server, o.maxTime)
+	t.tooLarge = "--stream takes a body of any size"
+	if o.maxBytes > 0 {
+		t.tooLarge = "raise --max-response-bytes, or replace it by --stream, which takes a body of any size"
+	}
+	return t
 }

@@ -28,29 +28,21 @@ type datum struct {
 
 // addBody makes the body of the flags, or with --get the query.
 func (o *fetchOptions) addBody(req *fetchsvcv1.FetchRequest, in *inputs) error {
-	switch {
-	case len(o.data) > 0:
-		data, err := o.joinData(in)
-		if err != nil {
+	if len(o.data) > 0 {
+		if err := o.addData(req, in); err != nil {
 			return err
 		}
-		if o.get {
-			req.Url = withQuery(req.GetUrl(), string(data))
-			return nil
-		}
-		req.Body = &fetchsvcv1.FetchRequest_Raw{Raw: data}
-		if !o.hasHeader("Content-Type") {
-			req.Headers = append(req.Headers, field("Content-Type", "application/x-www-form-urlencoded"))
-		}
+	}
+	switch {
+	case o.uploadFile != "":
+		return o.addUpload(req, in)
 	case len(o.json) > 0:
 		text, err := o.joinJSON(in)
 		if err != nil {
 			return err
 		}
 		req.Body = &fetchsvcv1.FetchRequest_JsonText{JsonText: text}
-		if !o.hasHeader("Accept") { // as curl --json does
-			req.Headers = append(req.Headers, field("Accept", "application/json"))
-		}
+		o.accept(req, "application/json") // as curl --json does
 	case len(o.form) > 0:
 		parts, err := parseForm(o.form, in)
 		if err != nil {
@@ -59,6 +51,29 @@ func (o *fetchOptions) addBody(req *fetchsvcv1.FetchRequest, in *inputs) error {
 		req.Body = &fetchsvcv1.FetchRequest_Multipart{Multipart: &fetchsvcv1.Multipart{Parts: parts}}
 	}
 	return nil
+}
+
+func (o *fetchOptions) addData(req *fetchsvcv1.FetchRequest, in *inputs) error {
+	data, err := o.joinData(in)
+	if err != nil {
+		return err
+	}
+	if o.get {
+		req.Url = withQuery(req.GetUrl(), string(data))
+		return nil
+	}
+	req.Body = &fetchsvcv1.FetchRequest_Raw{Raw: data}
+	if !o.hasHeader("Content-Type") {
+		req.Headers = append(req.Headers, field("Content-Type", "application/x-www-form-urlencoded"))
+	}
+	return nil
+}
+
+// accept asks for a media type unless --header asks for one.
+func (o *fetchOptions) accept(req *fetchsvcv1.FetchRequest, mediaType string) {
+	if !o.hasHeader("Accept") {
+		req.Headers = append(req.Headers, field("Accept", mediaType))
+	}
 }
 
 // joinData is what curl makes of several --data.
@@ -123,7 +138,7 @@ const maxSent = 16 << 20
 
 func checkSize(n int) error {
 	if n > maxSent {
-		return exit{fmt.Errorf("the request body is over 16 MiB, the most that Fetch takes: send less"), exitInvalid}
+		return exit{fmt.Errorf("the request body is over 16 MiB, the most that one message takes: --upload-file sends a body of any size"), exitInvalid}
 	}
 	return nil
 }
@@ -133,16 +148,17 @@ type inputs struct {
 	ctx   context.Context
 	stdin io.Reader
 	spent bool
+	// upload is the body that follows the request, if there is one.
+	upload *upload
 }
 
 // read gives a file's content, up to a byte more than may be sent.
 func (in *inputs) read(name string) ([]byte, error) {
 	if name == "-" {
-		if in.spent {
-			return nil, errors.New("stdin was read already: only one flag can")
+		if err := in.spend(); err != nil {
+			return nil, err
 		}
-		in.spent = true
-		return in.readStdin()
+		return interruptible(in.ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(in.stdin, maxSent+1)) })
 	}
 	f, err := os.Open(name)
 	if err != nil {
@@ -152,22 +168,10 @@ func (in *inputs) read(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxSent+1))
 }
 
-// readStdin can be interrupted. Nothing wakes a goroutine that reads a terminal:
-// then it ends with the process, which ends at once.
-func (in *inputs) readStdin() ([]byte, error) {
-	type result struct {
-		content []byte
-		err     error
+func (in *inputs) spend() error {
+	if in.spent {
+		return errors.New("stdin was read already: only one flag can")
 	}
-	done := make(chan result, 1)
-	go func() {
-		content, err := io.ReadAll(io.LimitReader(in.stdin, maxSent+1))
-		done <- result{content, err}
-	}()
-	select {
-	case <-in.ctx.Done():
-		return nil, interrupted()
-	case r := <-done:
-		return r.content, r.err
-	}
+	in.spent = true
+	return nil
 }

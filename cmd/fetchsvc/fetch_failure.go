@@ -40,12 +40,24 @@ func detailsOf(st *status.Status) details {
 	return d
 }
 
+// teller tells people why a call failed.
+type teller struct {
+	server  string
+	verbose bool
+	// begun says that an answer had begun to arrive.
+	begun bool
+	// late tells of a clock that ran out on this side.
+	late string
+	// tooLarge is what to do about RESPONSE_TOO_LARGE; empty: nothing.
+	tooLarge string
+}
+
 // callError is one block that says who failed, why, and what to do.
-func callError(err error, server string, req *fetchsvcv1.FetchRequest, verbose bool) error {
+func (t teller) callError(err error) error {
 	st := status.Convert(err)
 	d := detailsOf(st)
 	if d.info == nil {
-		return foreignError(st, server, req)
+		return t.foreignError(st)
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s (%s)", d.info.GetReason(), d.aside())
@@ -53,7 +65,10 @@ func callError(err error, server string, req *fetchsvcv1.FetchRequest, verbose b
 	if wait := d.retry.GetRetryDelay().AsDuration(); wait > 0 {
 		fmt.Fprintf(&text, "\n  try again after %s", brief(wait))
 	}
-	if verbose && d.ledger != nil {
+	if t.tooLarge != "" && d.info.GetReason() == string(fault.ResponseTooLarge) {
+		fmt.Fprintf(&text, "\n  %s", t.tooLarge)
+	}
+	if t.verbose && d.ledger != nil {
 		text.WriteByte('\n')
 		showWire(&text, d.ledger.GetAttempts(), hopHeads(d.ledger.GetHistory(), nil))
 		writeTree(&text, failureTree(d.ledger))
@@ -89,21 +104,23 @@ func writeMessage(w *strings.Builder, message string, faults []*errdetails.BadRe
 
 // foreignError is a failure that fetchsvc did not make: it was not reached, or
 // something else answered.
-func foreignError(st *status.Status, server string, req *fetchsvcv1.FetchRequest) error {
+func (t teller) foreignError(st *status.Status) error {
 	message := st.Message()
 	if _, cause, ok := strings.Cut(message, "Error while dialing: "); ok {
 		message = strings.TrimSuffix(cause, `"`)
 	}
 	message = visible(message)
-	switch st.Code() {
-	case codes.Unavailable:
-		return exit{fmt.Errorf("no answer from fetchsvc at %s: %s\n  start it with `fetchsvc dev` or `fetchsvc serve`, or name its gRPC door with --server", server, message), exitNoService}
-	case codes.Unimplemented:
-		return exit{fmt.Errorf("what answers at %s is not fetchsvc: %s\n  name its gRPC door with --server", server, message), exitNoService}
-	case codes.DeadlineExceeded:
-		return exit{fmt.Errorf("fetchsvc at %s did not answer within --max-time %s", server, req.GetTimeouts().GetTotal().AsDuration()), exitTimeout}
+	switch code := st.Code(); {
+	case code == codes.DeadlineExceeded:
+		return exit{errors.New(t.late), exitTimeout}
+	case code == codes.Unavailable && t.begun:
+		return exit{fmt.Errorf("the connection to fetchsvc at %s broke: %s", t.server, message), exitNoService}
+	case code == codes.Unavailable:
+		return exit{fmt.Errorf("no answer from fetchsvc at %s: %s\n  start it with `fetchsvc dev` or `fetchsvc serve`, or name its gRPC door with --server", t.server, message), exitNoService}
+	case code == codes.Unimplemented:
+		return exit{fmt.Errorf("what answers at %s is not fetchsvc: %s\n  name its gRPC door with --server", t.server, message), exitNoService}
 	default:
-		return exit{fmt.Errorf("the call to fetchsvc at %s failed: %s: %s", server, st.Code(), message), exitOther}
+		return exit{fmt.Errorf("the call to fetchsvc at %s failed: %s: %s", t.server, code, message), exitOther}
 	}
 }
 
@@ -111,7 +128,7 @@ func foreignError(st *status.Status, server string, req *fetchsvcv1.FetchRequest
 // fall to the side that they blame.
 func reasonCode(info *errdetails.ErrorInfo) int {
 	switch kind := fault.Kind(info.GetReason()); kind {
-	case fault.InvalidRequest, fault.RequestTooLarge:
+	case fault.InvalidRequest, fault.RequestTooLarge, fault.UploadIncomplete, fault.UploadTooLong:
 		return exitInvalid
 	case fault.Unauthenticated, fault.PolicyDenied, fault.AddressDenied, fault.NotGranted:
 		return exitDenied

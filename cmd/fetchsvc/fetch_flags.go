@@ -13,19 +13,26 @@ import (
 // flags declares what fetch understands, in curl's spelling where curl has it.
 func (o *fetchOptions) flags(f *pflag.FlagSet) {
 	f.SortFlags = false // they stand by topic
-	f.StringVar(&o.server, "server", defaultServer(), "`HOST:PORT` of the service's gRPC door (or set FETCHSVC_SERVER)")
+	f.StringVar(&o.server, "server", defaultServer(), serverUsage)
 	o.requestFlags(f)
 	o.bodyFlags(f)
 	o.callFlags(f)
+	o.answerFlags(f)
+}
 
+func (o *fetchOptions) answerFlags(f *pflag.FlagSet) {
 	f.StringVarP(&o.output, "output", "o", "", "write the answer to `FILE`, whole or not at all; - is stdout, even a terminal")
 	f.BoolVarP(&o.include, "include", "i", false, "write the response heads before the body")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "tell on stderr what was sent, what came and how long it took")
 	f.BoolVar(&o.printJSON, "print-json", false, "write the whole FetchResponse as JSON instead of the body")
+	f.BoolVar(&o.streamed, "stream", false, "hand the body on as it arrives, whatever its size")
+	f.BoolVar(&o.sse, "sse", false, "read the body as server-sent events and write each as a line of JSON (implies --stream)")
+	f.BoolVar(&o.lines, "lines", false, "read the body as lines and write each as it arrives (implies --stream)")
+	f.BoolVar(&o.noProgress, "no-progress", false, "show no progress on the terminal while --stream writes to --output, or --upload-file sends")
 }
 
 func (o *fetchOptions) requestFlags(f *pflag.FlagSet) {
-	f.StringVarP(&o.method, "request", "X", "", "the `METHOD` (default GET, or POST with a body)")
+	f.StringVarP(&o.method, "request", "X", "", "the `METHOD` (default GET, POST with a body, PUT with --upload-file)")
 	f.StringArrayVarP(&o.headers, "header", "H", nil, "add the header `\"NAME: VALUE\"` (\"NAME;\" for an empty value; repeatable)")
 	f.StringArrayVarP(&o.params, "param", "q", nil, "add the query parameter `NAME=VALUE`, encoded for you (repeatable)")
 	f.StringArrayVarP(&o.cookies, "cookie", "b", nil, "send the cookies `\"NAME=VALUE; ...\"` (repeatable)")
@@ -48,6 +55,9 @@ func (o *fetchOptions) bodyFlags(f *pflag.FlagSet) {
 	f.FuncP("form", "F", "send the multipart field `NAME=VALUE`, NAME=@FILE;type=TYPE;filename=NAME, or NAME=<FILE (repeatable)", part(false))
 	f.Func("form-string", "as --form, but every character of the value is meant; `NAME=VALUE`", part(true))
 	f.BoolVarP(&o.get, "get", "G", false, "put --data into the URL's query and send GET")
+	f.StringVarP(&o.uploadFile, "upload-file", "T", "", "send `FILE`, or - (stdin), by PUT as it is read (implies --stream); a URL that ends in / gets its name")
+	f.BoolVar(&o.expectContinue, "expect-continue", false, "send --upload-file only when the upstream has said 100 Continue")
+	f.StringArrayVar(&o.trailers, "trailer", nil, "send the trailer `\"NAME: VALUE\"` behind --upload-file, which is sent without its length (repeatable)")
 }
 
 func (o *fetchOptions) callFlags(f *pflag.FlagSet) {

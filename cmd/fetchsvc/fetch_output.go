@@ -2,41 +2,84 @@ package main
 
 import (
 	"bytes"
-	"crypto/rand"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"google.golang.org/protobuf/encoding/protojson"
 
 	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
 )
 
+// sink takes an answer. Keep it when it is whole; drop after keep does nothing.
+type sink interface {
+	io.Writer
+	keep() error
+	drop()
+}
+
+// toFile says that --output names a file.
+func (o *fetchOptions) toFile() bool { return o.output != "" && o.output != "-" }
+
+// sink opens what the flags want the answer written to.
+func (o *fetchOptions) sink(ctx context.Context, stdout io.Writer) (sink, error) {
+	if o.toFile() {
+		return createOutput(ctx, o.output)
+	}
+	return &stdoutSink{ctx, stdout, o.output == "" && isTerminal(stdout)}, nil
+}
+
+// stdoutSink writes at once.
+type stdoutSink struct {
+	ctx      context.Context
+	to       io.Writer
+	textOnly bool
+}
+
+var errBinary = errors.New("the answer is binary and would garble the terminal: write it to a file with --output FILE, or insist with --output -")
+
+func (s *stdoutSink) Write(p []byte) (int, error) {
+	if s.textOnly && bytes.IndexByte(p, 0) >= 0 {
+		return 0, errBinary
+	}
+	return interruptible(s.ctx, func() (int, error) { return s.to.Write(p) })
+}
+
+func (s *stdoutSink) keep() error { return nil }
+func (s *stdoutSink) drop()       {}
+
+// writeError chooses the exit code of an answer that could not be written.
+func writeError(err error) error {
+	var chosen exit
+	switch {
+	case err == nil || errors.As(err, &chosen):
+		return err
+	case errors.Is(err, errBinary):
+		return exit{err, exitOther}
+	default:
+		return exit{fmt.Errorf("writing the answer: %w", err), exitOther}
+	}
+}
+
 // write puts the answer where the flags want it.
-func (o *fetchOptions) write(res *fetchsvcv1.FetchResponse, stdout io.Writer) error {
+func (o *fetchOptions) write(ctx context.Context, res *fetchsvcv1.FetchResponse, stdout io.Writer) error {
 	answer, err := o.answer(res)
 	if err != nil {
 		return exit{err, exitOther}
 	}
-	switch o.output {
-	case "":
-		if bytes.IndexByte(answer, 0) >= 0 && isTerminal(stdout) {
-			return exit{errors.New("the answer is binary and would garble the terminal: write it to a file with --output FILE, or insist with --output -"), exitOther}
-		}
-		fallthrough
-	case "-":
-		_, err = stdout.Write(answer)
-	default:
-		err = writeFile(o.output, answer)
-	}
+	to, err := o.sink(ctx, stdout)
 	if err != nil {
-		return exit{fmt.Errorf("writing the answer: %w", err), exitOther}
+		return writeError(err)
 	}
-	return nil
+	defer to.drop()
+	if _, err = to.Write(answer); err == nil {
+		err = to.keep()
+	}
+	return writeError(err)
 }
 
 // answer is what goes out: the body as it is, behind the heads if they are
@@ -55,12 +98,16 @@ func (o *fetchOptions) answer(res *fetchsvcv1.FetchResponse) ([]byte, error) {
 	if !o.include && !o.head {
 		return res.GetBody(), nil
 	}
+	return append(headBytes(res), res.GetBody()...), nil
+}
+
+// headBytes are the heads as they stand before a body.
+func headBytes(res *fetchsvcv1.FetchResponse) []byte {
 	var out bytes.Buffer
 	for _, h := range responseHeads(res) {
 		h.write(&out)
 	}
-	out.Write(res.GetBody())
-	return out.Bytes(), nil
+	return out.Bytes()
 }
 
 // isTerminal tells a terminal from files and pipes. The null device is a
@@ -76,86 +123,4 @@ func isTerminal(w io.Writer) bool {
 	}
 	null, err := os.Stat(os.DevNull)
 	return err != nil || !os.SameFile(info, null)
-}
-
-// probe finds out, before a call is made, that its answer could not be written.
-func probe(path string) error {
-	if path == "" || path == "-" {
-		return nil
-	}
-	place, err := placeOf(path)
-	if err != nil {
-		return fmt.Errorf("--output: %w", err)
-	}
-	if !place.replace {
-		return nil
-	}
-	f, err := place.create()
-	if err != nil {
-		return fmt.Errorf("--output: %w", err)
-	}
-	_ = f.Close()
-	return os.Remove(f.Name())
-}
-
-// writeFile writes beside path and renames, so that path never holds half an
-// answer. Devices and pipes are written to directly.
-func writeFile(path string, content []byte) error {
-	place, err := placeOf(path)
-	if err != nil {
-		return err
-	}
-	if !place.replace {
-		f, err := os.OpenFile(place.path, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		_, err = f.Write(content)
-		return errors.Join(err, f.Close())
-	}
-	f, err := place.create()
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), place.path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
-}
-
-// place is where an output file goes.
-type place struct {
-	path string // behind symbolic links
-	mode fs.FileMode
-	// replace says that a new file takes its place.
-	replace bool
-}
-
-func placeOf(path string) (place, error) {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real // the link stays, what it points to is replaced
-	}
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return place{path, 0o666, true}, nil
-	case err != nil:
-		return place{}, err
-	case info.IsDir():
-		return place{}, fmt.Errorf("%s is a folder: name a file in it", path)
-	default:
-		return place{path, info.Mode().Perm(), info.Mode().IsRegular()}, nil
-	}
-}
-
-// create opens a new file beside the place. Unlike os.CreateTemp's its mode is
-// that of the file it replaces, or what the umask leaves.
-func (p place) create() (*os.File, error) {
-	name := filepath.Join(filepath.Dir(p.path), "."+filepath.Base(p.path)+"."+rand.Text()[:8])
-	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, p.mode)
 }

@@ -19,28 +19,10 @@ func (o *fetchOptions) request(url string, in *inputs) (*fetchsvcv1.FetchRequest
 	}
 	req := &fetchsvcv1.FetchRequest{
 		Url: url, IdempotencyKey: o.key, MaxResponseBytes: o.maxBytes, FailOnStatus: o.fail,
-		As: fetchsvcv1.FetchRequest_BYTES,
+		ExpectContinue: o.expectContinue,
 	}
-	if o.printJSON {
-		req.As = fetchsvcv1.FetchRequest_AUTO // for people: text where it is text
-	}
-	if o.rawCoding {
-		req.Decode = fetchsvcv1.Decode_NONE
-	}
-	if o.maxTime > 0 || o.connectTimeout > 0 {
-		req.Timeouts = &fetchsvcv1.Timeouts{}
-		if o.maxTime > 0 {
-			req.Timeouts.Total = durationpb.New(o.maxTime)
-		}
-		if o.connectTimeout > 0 {
-			req.Timeouts.Connect = durationpb.New(o.connectTimeout)
-		}
-	}
-	if o.noLocation {
-		req.Redirects = &fetchsvcv1.Redirects{Mode: fetchsvcv1.Redirects_NONE}
-	} else if o.maxRedirs != nil {
-		req.Redirects = &fetchsvcv1.Redirects{Max: o.maxRedirs}
-	}
+	o.addBounds(req)
+	o.addHandling(req)
 	for _, step := range []func(*fetchsvcv1.FetchRequest, *inputs) error{o.addHeaders, o.addParams, o.addCookies, o.addBody} {
 		if err := step(req, in); err != nil {
 			return nil, err
@@ -50,20 +32,41 @@ func (o *fetchOptions) request(url string, in *inputs) (*fetchsvcv1.FetchRequest
 	return req, checkText(req)
 }
 
-// conflicts finds flags that curl's user could not have meant together.
-func (o *fetchOptions) conflicts() error {
-	data, json, form := len(o.data) > 0, len(o.json) > 0, len(o.form) > 0
-	switch {
-	case data && json || data && form || json && form:
-		return fmt.Errorf("--data, --json and --form each make the body: give one kind")
-	case o.get && (json || form):
-		return fmt.Errorf("--get puts --data into the query and has no use for --json and --form: leave one out")
-	case o.head && (json || form || data && !o.get):
-		return fmt.Errorf("--head asks for the head alone: leave the body out, or name the method with --request HEAD")
-	case o.printJSON && o.include:
-		return fmt.Errorf("--print-json writes the headers already: leave --include out")
+func (o *fetchOptions) addBounds(req *fetchsvcv1.FetchRequest) {
+	var t fetchsvcv1.Timeouts
+	if o.maxTime > 0 && !o.streams() { // the total of a stream ends at its head: see stream
+		t.Total = durationpb.New(o.maxTime)
 	}
-	return nil
+	if o.connectTimeout > 0 {
+		t.Connect = durationpb.New(o.connectTimeout)
+	}
+	if t.Total != nil || t.Connect != nil {
+		req.Timeouts = &t
+	}
+	if o.noLocation {
+		req.Redirects = &fetchsvcv1.Redirects{Mode: fetchsvcv1.Redirects_NONE}
+	} else if o.maxRedirs != nil {
+		req.Redirects = &fetchsvcv1.Redirects{Max: o.maxRedirs}
+	}
+}
+
+// addHandling says how the answer is to be handed over.
+func (o *fetchOptions) addHandling(req *fetchsvcv1.FetchRequest) {
+	if o.rawCoding {
+		req.Decode = fetchsvcv1.Decode_NONE
+	}
+	switch {
+	case o.sse:
+		req.Framing = fetchsvcv1.Framing_SSE
+		o.accept(req, "text/event-stream")
+	case o.lines:
+		req.Framing = fetchsvcv1.Framing_LINES
+	case o.streams():
+	case o.printJSON:
+		req.As = fetchsvcv1.FetchRequest_AUTO // for people: text where it is text
+	default:
+		req.As = fetchsvcv1.FetchRequest_BYTES
+	}
 }
 
 func (o *fetchOptions) methodFor(req *fetchsvcv1.FetchRequest) string {
@@ -72,6 +75,8 @@ func (o *fetchOptions) methodFor(req *fetchsvcv1.FetchRequest) string {
 		return o.method
 	case o.head:
 		return http.MethodHead
+	case o.uploadFile != "":
+		return http.MethodPut
 	case req.GetBody() != nil:
 		return http.MethodPost
 	default:

@@ -76,6 +76,15 @@ func TestRequest(t *testing.T) {
 		{"--max-response-bytes", "3kb", u}, {"--max-response-bytes", "0", u}, {"--max-response-bytes", "9999999999GiB", u},
 		{"--max-response-bytes", "2 apples", u},
 		{"--raw-coding", u}, {"--compressed", u}, {"--idempotency-key", "k-1", u}, {"-f", u}, {"--print-json", u}, {"--print-json", "-i", u},
+
+		{"--stream", "-d", "x", u}, {"--stream", "-m", "5", "--connect-timeout", "1", u}, {"--sse", u}, {"--sse", "-H", "Accept: a/b", u},
+		{"--lines", "--max-response-bytes", "1MiB", u}, {"--sse", "--lines", u}, {"--stream", "--print-json", u}, {"--stream", "-I", u},
+		{"-T", "testdata/lines.txt", u}, {"-T", "testdata/lines.txt", "http://h"}, {"-T", "testdata/lines.txt", "http://h/a/?b=/"},
+		{"-T", "testdata/lines.txt", "-X", "POST", "http://h/a"}, {"-T", "-", u}, {"--upload-file=-", "--expect-continue", u}, {"-T", os.DevNull, "http://h/a"},
+		{"-T", "testdata/lines.txt", "--trailer", "X-Sum: 1", "--trailer", "X-Raw:\xfc", "http://h/a"}, {"-T", "-", "--trailer", "none", u},
+		{"-T", "-", "-G", "-d", "a=1", u}, {"-T", "-", "-G", "-d", "@-", u}, {"-T", "-", "-d", "x", u}, {"-T", "-", "-F", "a=b", u}, {"-T", "-", "-I", u},
+		{"-T", "testdata", u}, {"-T", "testdata/none", u}, {"--trailer", "A: 1", u}, {"--expect-continue", u},
+
 		{"--nope", u}, {"bad\xff"},
 	}
 	var out strings.Builder
@@ -130,14 +139,16 @@ func TestServerFromEnvironment(t *testing.T) {
 // TestHelp shows a reviewer what a user reads.
 func TestHelp(t *testing.T) {
 	t.Setenv("FETCHSVC_SERVER", "")
-	root := newRoot()
-	var out bytes.Buffer
-	root.SetOut(&out)
-	root.SetArgs([]string{"fetch", "--help"})
-	if err := root.Execute(); err != nil {
-		t.Fatal(err)
+	for command, file := range map[string]string{"fetch": "help.golden", "batch": "help_batch.golden"} {
+		root := newRoot()
+		var out bytes.Buffer
+		root.SetOut(&out)
+		root.SetArgs([]string{command, "--help"})
+		if err := root.Execute(); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, file, out.String())
 	}
-	golden(t, "help.golden", out.String())
 }
 
 func TestBrief(t *testing.T) {

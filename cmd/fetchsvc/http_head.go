@@ -93,9 +93,9 @@ func visible(s string) string {
 	}, s)
 }
 
-// writeVerbose tells what went over the wire, in order, and then the ledger.
-func writeVerbose(w io.Writer, res *fetchsvcv1.FetchResponse) {
-	answers := responseHeads(res)
+// writeVerbose tells what went over the wire, in order, and then the ledger. Of
+// answers that are not given only the status is told.
+func writeVerbose(w io.Writer, res *fetchsvcv1.FetchResponse, answers []httpHead) {
 	showWire(w, res.GetAttempts(), answers)
 	if trailers := res.GetTrailers(); len(trailers) > 0 {
 		httpHead{"(trailers)", trailers}.show(w, "<")

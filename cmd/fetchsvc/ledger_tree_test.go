@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -52,7 +53,8 @@ func answeredCall(t *testing.T) *fetchsvcv1.FetchResponse {
 
 func TestVerbose(t *testing.T) {
 	var out bytes.Buffer
-	writeVerbose(&out, answeredCall(t))
+	res := answeredCall(t)
+	writeVerbose(&out, res, responseHeads(res))
 	golden(t, "verbose.golden", out.String())
 	if strings.Contains(out.String(), "\x1b") {
 		t.Error("an escape sequence of the upstream reaches the terminal")
@@ -89,6 +91,9 @@ func TestFailure(t *testing.T) {
 		message string
 		details []protoadapt.MessageV1
 		verbose bool
+
+		streamed bool
+		maxBytes int64
 	}{
 		{name: "refused", code: codes.Unavailable, message: "192.0.2.1:80 refused the connection", details: []protoadapt.MessageV1{info("CONNECTION_REFUSED", "upstream", "true"), ledger}},
 		{name: "reset, verbose", code: codes.Unknown, message: "the connection was reset", details: []protoadapt.MessageV1{info("CONNECTION_RESET", "upstream", "false"), ledger}, verbose: true},
@@ -106,16 +111,21 @@ func TestFailure(t *testing.T) {
 		{name: "another service", code: codes.Unimplemented, message: "unknown service fetchsvc.v1.FetchService"},
 		{name: "somebody else's details", code: codes.Unavailable, message: "no", details: []protoadapt.MessageV1{&errdetails.ErrorInfo{Domain: "example.com", Reason: "X"}}},
 		{name: "deadline on this side", code: codes.DeadlineExceeded, message: "context deadline exceeded"},
+		{name: "deadline on this side, of a stream", code: codes.DeadlineExceeded, message: "context deadline exceeded", streamed: true},
+		{name: "large", code: codes.ResourceExhausted, message: "the body is larger", details: []protoadapt.MessageV1{info("RESPONSE_TOO_LARGE", "upstream", "false")}},
+		{name: "larger than asked for", code: codes.ResourceExhausted, message: "the body is larger", details: []protoadapt.MessageV1{info("RESPONSE_TOO_LARGE", "upstream", "false")}, maxBytes: 1},
+		{name: "large, of a stream", code: codes.ResourceExhausted, message: "the body is larger", details: []protoadapt.MessageV1{info("RESPONSE_TOO_LARGE", "upstream", "false")}, maxBytes: 1, streamed: true},
+		{name: "a torn upload", code: codes.InvalidArgument, message: "no end", details: []protoadapt.MessageV1{info("UPLOAD_INCOMPLETE", "gateway", "false")}},
 		{name: "anything else", code: codes.ResourceExhausted, message: "grpc: received message larger than max"},
 	}
-	req := fromJSON(t, &fetchsvcv1.FetchRequest{}, `{"timeouts":{"total":"2s"}}`)
 	var out strings.Builder
 	for _, tt := range tests {
 		st, err := status.New(tt.code, tt.message).WithDetails(tt.details...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		failure := callError(st.Err(), "127.0.0.1:9090", req, tt.verbose)
+		o := &fetchOptions{server: "127.0.0.1:9090", maxTime: 2 * time.Second, verbose: tt.verbose, streamed: tt.streamed, maxBytes: tt.maxBytes}
+		failure := o.teller().callError(st.Err())
 		out.WriteString("# " + tt.name + "\n")
 		fmt.Fprintf(&out, "fetchsvc: %v\nexit %d\n\n", failure, exitCode(failure))
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 // version is set by the build.
@@ -22,8 +23,11 @@ func main() {
 	go func() {
 		<-signals
 		stop() // the service drains; a second signal does not wait for it
-		<-signals
-		os.Exit(130)
+		// timeout(1) and the like signal a process, then its group: that is one signal
+		for first := time.Now(); time.Since(first) < 100*time.Millisecond; {
+			<-signals
+		}
+		os.Exit(exitInterrupted)
 	}()
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

@@ -13,13 +13,14 @@ func newRoot() *cobra.Command {
 		Use:   "fetchsvc",
 		Short: "One service makes every outbound HTTP call",
 		Long: "fetchsvc makes outbound HTTP calls for internal services, under one policy:\n" +
-			"`fetchsvc dev` to try it, `fetchsvc serve` to run it, `fetchsvc fetch URL` to call it.",
+			"`fetchsvc dev` to try it, `fetchsvc serve` to run it, `fetchsvc fetch URL` to call it,\n" +
+			"`fetchsvc batch FILE` to make many calls at once.",
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; `%s --help` lists the flags", err, cmd.CommandPath())
 	})
-	root.AddCommand(newServe(), newDev(), newFetch(), newHealthcheck(), newVersion())
+	root.AddCommand(newServe(), newDev(), newFetch(), newBatch(), newHealthcheck(), newVersion())
 	return root
 }
 
