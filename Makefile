@@ -35,6 +35,20 @@ gen: .build/tools/buf .build/tools/proto ## Generate gen/ and api/openapi.json f
 	rm -rf $@
 	go run ./internal/protodeps $@
 
+# What the pages' tests run and compare with: Debian's Python clients. Where they
+# are missing and cannot be installed, those tests say so and are skipped.
+PEERS := python3-grpcio python3-protobuf python3-requests \
+	protobuf-compiler protobuf-compiler-grpc
+
+.build/peers:
+	@mkdir -p .build
+	@if dpkg -s $(PEERS) >/dev/null 2>&1; then touch $@; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		{ apt-get update -q && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -yq --no-install-recommends $(PEERS); } >.build/peers.log 2>&1 && touch $@ \
+		|| { echo "Debian's Python clients cannot be installed; tests that need them are skipped:"; tail -n 3 .build/peers.log; }; \
+	else echo "not root on Debian: tests that need Debian's Python clients are skipped"; fi
+
 format: .build/tools/buf ## Format Go and proto files
 	gofmt -w .
 	buf format -w proto
@@ -46,7 +60,7 @@ lint: .build/tools/buf .build/tools/lint .build/protodeps ## Check style and lik
 	go vet ./...
 	staticcheck $$(go list ./... | grep -v '/gen/')
 
-test: .build/tools/peer ## Run all tests under the race detector (TESTFLAGS=…)
+test: .build/tools/peer .build/peers ## Run all tests under the race detector (TESTFLAGS=…)
 	CGO_ENABLED=1 go test -race $(TESTFLAGS) ./...
 
 bench: ## Compare with a bare gRPC server and the like (BENCHFLAGS=…)

@@ -3,6 +3,7 @@ package docs_test
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -68,23 +70,25 @@ func startDev(t *testing.T, bin string) *child {
 	return c
 }
 
-// startServe runs `fetchsvc serve` with a policy, beside the httpbin of dev.
-func startServe(t *testing.T, bin, policy, httpbin string) *child {
+// startServe runs `fetchsvc serve` with a policy, beside the httpbin of dev, with
+// further environment variables.
+func startServe(t *testing.T, bin, policy, httpbin string, env ...string) *child {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "policy.yaml")
 	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c := &child{httpbin: httpbin}
-	start(t, exec.Command(bin, "serve", "--policy", file, "--grpc", "127.0.0.1:0", "--rest", "127.0.0.1:0"),
-		(*exec.Cmd).StderrPipe, func(line string) bool {
-			var said struct{ Msg, GRPC, REST string }
-			if json.Unmarshal([]byte(line), &said) != nil || said.Msg != "serving" {
-				return false
-			}
-			c.grpc, c.rest = portOf(t, said.GRPC), portOf(t, said.REST)
-			return true
-		})
+	command := exec.Command(bin, "serve", "--policy", file, "--grpc", "127.0.0.1:0", "--rest", "127.0.0.1:0")
+	command.Env = append(os.Environ(), env...)
+	start(t, command, (*exec.Cmd).StderrPipe, func(line string) bool {
+		var said struct{ Msg, GRPC, REST string }
+		if json.Unmarshal([]byte(line), &said) != nil || said.Msg != "serving" {
+			return false
+		}
+		c.grpc, c.rest = portOf(t, said.GRPC), portOf(t, said.REST)
+		return true
+	})
 	return c
 }
 
@@ -105,6 +109,10 @@ func start(t *testing.T, command *exec.Cmd, pipe func(*exec.Cmd) (io.ReadCloser,
 	if err != nil {
 		t.Fatal(err)
 	}
+	var errs strings.Builder
+	if command.Stderr == nil {
+		command.Stderr = &errs
+	}
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +131,7 @@ func start(t *testing.T, command *exec.Cmd, pipe func(*exec.Cmd) (io.ReadCloser,
 		kill := time.AfterFunc(10*time.Second, func() { _ = command.Process.Kill() })
 		defer kill.Stop()
 		if err := command.Wait(); err != nil {
-			t.Errorf("%s ended with %v after SIGTERM", strings.Join(command.Args[1:], " "), err)
+			t.Errorf("%s ended with %v after SIGTERM, and said:\n%s", strings.Join(command.Args[1:], " "), err, errs.String())
 		}
 	})
 	var said []string
@@ -144,14 +152,37 @@ func start(t *testing.T, command *exec.Cmd, pipe func(*exec.Cmd) (io.ReadCloser,
 	}
 }
 
-// build makes the binary that the pages are about.
+// build makes the binary that the pages are about, once.
 func build(t *testing.T) string {
 	t.Helper()
-	bin := filepath.Join(t.TempDir(), "fetchsvc")
-	if out, err := goCommand(t, "build", "-o", bin, "./cmd/fetchsvc").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	built.once.Do(func() {
+		if built.dir, built.err = os.MkdirTemp("", "fetchsvc-docs-"); built.err != nil {
+			return
+		}
+		out, err := goCommand(t, "build", "-o", filepath.Join(built.dir, "fetchsvc"), "./cmd/fetchsvc").CombinedOutput()
+		if err != nil {
+			built.err = fmt.Errorf("go build: %w\n%s", err, out)
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
 	}
-	return bin
+	return filepath.Join(built.dir, "fetchsvc")
+}
+
+// built is shared by the tests that run the service.
+var built struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built.dir != "" {
+		_ = os.RemoveAll(built.dir)
+	}
+	os.Exit(code)
 }
 
 // goCommand runs the go command at the module's root. What it builds has the
@@ -171,11 +202,11 @@ func goCommand(t *testing.T, verb string, args ...string) *exec.Cmd {
 	return command
 }
 
-// dependOnSources reads the service's sources, so that `go test` knows what a
+// dependOnSources reads the sources of the service and the examples, so that `go test` knows what a
 // cached result depends on.
 func dependOnSources(t *testing.T) {
 	t.Helper()
-	for _, dir := range []string{"../cmd", "../internal", "../gen", "../api"} {
+	for _, dir := range []string{"../cmd", "../internal", "../gen", "../api", "examples"} {
 		err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 			if err == nil && d.Type().IsRegular() && !strings.Contains(name, "testdata") {
 				_, err = os.ReadFile(name)
