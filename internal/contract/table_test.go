@@ -92,6 +92,7 @@ var contractRows = map[string]row{
 	"UPSTREAM_STATUS":           {"FAILED_PRECONDITION", 502, "proxy_internal_response", "upstream"},
 
 	"CANCELLED":     {"CANCELLED", 499, "proxy_internal_response", "gateway"},
+	"OVERLOADED":    {"UNAVAILABLE", 503, "connection_limit_reached", "gateway"},
 	"SHUTTING_DOWN": {"UNAVAILABLE", 503, "proxy_internal_response", "gateway"},
 	"INTERNAL":      {"INTERNAL", 500, "proxy_internal_error", "gateway"},
 }
@@ -105,6 +106,7 @@ var elsewhere = map[fault.Kind]string{
 	"METHOD_NOT_ALLOWED": "rest_test.go: REST only",
 	"INTERNAL":           "pipeline_test.go: needs a broken service",
 	"UNAUTHENTICATED":    "no caller can be configured yet",
+	"OVERLOADED":         "needs a process without file descriptors",
 	"SHUTTING_DOWN":      "internal/server: needs a server that stops",
 	"UPLOAD_INCOMPLETE":  "Stream only",
 	"UPLOAD_TOO_LONG":    "Stream only",

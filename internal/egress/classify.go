@@ -19,7 +19,9 @@ func RoundTripFault(ctx context.Context, err error) *fault.Error {
 		return f
 	}
 	switch text := err.Error(); {
-	case strings.Contains(text, "response headers exceeded"), strings.Contains(text, "header list larger than"),
+	case strings.Contains(text, "request header list larger"):
+		return fault.Wrap(fault.RequestTooLarge, err, "the upstream announced that it takes less of headers than there are in this request: send fewer or shorter ones")
+	case strings.Contains(text, "response headers exceeded"), strings.Contains(text, "response header list larger"),
 		strings.Contains(text, "headers too long"):
 		// net/http has no type for it.
 		return fault.Wrap(fault.ResponseHeaderTooLarge, err, "the response head is larger than the policy's response_header size")
@@ -35,6 +37,14 @@ func RoundTripFault(ctx context.Context, err error) *fault.Error {
 	default:
 		return fault.Wrap(fault.BadResponse, err, "the upstream's answer is not valid HTTP: "+protocolReason(text))
 	}
+}
+
+// Unprocessed says that the upstream refused a request before it took any of it:
+// HTTP/2 REFUSED_STREAM, or a stream above the last one that GOAWAY admits
+// (RFC 9113 section 8.7). net/http has no types for it.
+func Unprocessed(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "REFUSED_STREAM") || strings.Contains(text, "graceful shutdown GOAWAY")
 }
 
 // BodyFault gives a failed read of a response body its kind.
@@ -90,5 +100,5 @@ func protocolReason(text string) string {
 	if len(text) > 200 {
 		text = text[:200] + "…"
 	}
-	return text
+	return strings.ToValidUTF8(text, "\uFFFD")
 }

@@ -185,10 +185,19 @@ func (d *dialer) connectOne(ctx context.Context, addr netip.AddrPort) (*conn, er
 }
 
 // conn counts what was written, so that a failed request can be told apart from
-// one that never left.
+// one that never left, and tells who asks that it was closed.
 type conn struct {
 	net.Conn
 	written atomic.Int64
+	onClose atomic.Pointer[func()]
+}
+
+func (c *conn) Close() error {
+	err := c.Conn.Close()
+	if f := c.onClose.Swap(nil); f != nil {
+		(*f)()
+	}
+	return err
 }
 
 func (c *conn) Write(p []byte) (int, error) {
@@ -233,9 +242,21 @@ func connectFault(ctx context.Context, err error, hostport string, limit time.Du
 		return fault.Wrap(fault.ConnectionRefused, err, hostport+" refused the connection: nothing listens on that port")
 	case errors.Is(err, syscall.ECONNRESET):
 		return fault.Wrap(fault.ConnectionReset, err, hostport+" reset the connection while it was being opened")
+	case isExhausted(err):
+		return fault.Wrap(fault.Overloaded, err, "this replica has no socket left to connect with")
 	default:
 		return fault.Wrap(fault.HostUnreachable, err, "no route to "+hostport)
 	}
+}
+
+// isExhausted says that the shortage is on this side.
+func isExhausted(err error) bool {
+	for _, no := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
+		if errors.Is(err, no) {
+			return true
+		}
+	}
+	return false
 }
 
 func isTimeout(err error) bool {

@@ -128,6 +128,23 @@ func (p *pool) dialTLS(ctx context.Context, _, hostport string) (net.Conn, error
 	return tc, nil
 }
 
+// OnClose has f called, once, when c is closed from this side, as the transport
+// does on any failure; nil: nothing is. Only one f is kept, so c, a connection of
+// a pool, must carry one request at a time. f must not block.
+func OnClose(c net.Conn, f func()) {
+	if tc, ok := c.(*tls.Conn); ok {
+		c = tc.NetConn()
+	}
+	own, ok := c.(*conn)
+	switch {
+	case !ok:
+	case f == nil:
+		own.onClose.Store(nil)
+	default:
+		own.onClose.Store(&f)
+	}
+}
+
 // Written gives how many bytes have gone out on c, a connection of a pool, and
 // whether c carries one request at a time (HTTP/1.1), so that the number says
 // something about that request.

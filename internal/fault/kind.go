@@ -98,6 +98,8 @@ const (
 const (
 	// Cancelled: the caller went away.
 	Cancelled Kind = "CANCELLED"
+	// Overloaded: this replica lacks something it needs for another call.
+	Overloaded Kind = "OVERLOADED"
 	// ShuttingDown: this replica is stopping and takes no new calls.
 	ShuttingDown Kind = "SHUTTING_DOWN"
 	// Internal: a defect of fetchsvc.
@@ -114,6 +116,6 @@ func Kinds() []Kind {
 		ConnectionReset, FirstByteTimeout, IdleTimeout, AttemptTimeout, TotalTimeout, BodyCutShort,
 		BadResponse, ResponseHeaderTooLarge, ResponseTooLarge, BadContentCoding, TooManyRedirects,
 		BadRedirect, UpstreamStatus,
-		Cancelled, ShuttingDown, Internal,
+		Cancelled, Overloaded, ShuttingDown, Internal,
 	}
 }

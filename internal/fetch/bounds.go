@@ -44,6 +44,14 @@ func (b *bounder) clock(field string, wish time.Duration, c policy.Clock) time.D
 	}
 }
 
+// idle is optional too, but on a stream it is never off.
+func (b *bounder) idle(c, total policy.Clock) policy.Clock {
+	if c.Max == 0 && b.streamed {
+		c.Max = max(total.Max, streamIdle)
+	}
+	return optional(c, total)
+}
+
 // optional is a clock that is off by default; a caller may set it up to total.
 func optional(c, total policy.Clock) policy.Clock {
 	if c.Max == 0 {
@@ -59,7 +67,7 @@ func (b *bounder) limits(req *Request, up *policy.Upstream) limits {
 		attempt:   b.clock("timeouts.attempt", wish.Attempt, optional(t.Attempt, t.Total)),
 		connect:   b.clock("timeouts.connect", wish.Connect, t.Connect),
 		firstByte: b.clock("timeouts.first_byte", wish.FirstByte, optional(t.FirstByte, t.Total)),
-		idle:      b.clock("timeouts.idle", wish.Idle, optional(t.Idle, t.Total)),
+		idle:      b.clock("timeouts.idle", wish.Idle, b.idle(t.Idle, t.Total)),
 		maxBytes:  up.Sizes.Response,
 
 		streamTotal: t.StreamTotal, minRate: up.MinRate,

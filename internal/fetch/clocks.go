@@ -16,11 +16,7 @@ import (
 func attemptClocks(_ *policy.Upstream, next TryFunc) TryFunc {
 	return func(ctx context.Context, t *Try) (*http.Response, error) {
 		ctx, t.cancel = context.WithCancelCause(ctx)
-		left, late := time.Until(t.call.tries.deadline), t.call.tries.timedOut
-		if attempt := t.hop.limits.attempt; attempt > 0 && attempt < left {
-			left, late = attempt, t.attemptTimedOut
-		}
-		t.timer = time.AfterFunc(left, func() { t.cancel(late()) })
+		t.armAttempt()
 		if d := t.hop.limits.firstByte; d > 0 {
 			t.armFirstByte(d)
 		}
@@ -37,22 +33,35 @@ func (t *Try) attemptTimedOut() *fault.Error {
 	return fault.New(fault.AttemptTimeout, "the attempt took longer than its clock of "+t.hop.limits.attempt.String())
 }
 
-// armFirstByte runs a timer from the request's last byte to the answer's first.
+// armAttempt runs the attempt clock and the total. An upload takes as long as
+// the caller takes: for one they begin with its last byte, and until then the
+// idle clock holds.
+func (t *Try) armAttempt() {
+	left, late := time.Until(t.call.tries.deadline), t.call.tries.timedOut
+	if attempt := t.hop.limits.attempt; attempt > 0 && attempt < left {
+		left, late = attempt, t.attemptTimedOut
+	}
+	t.timer = time.AfterFunc(left, func() { t.cancel(late()) })
+	if _, upload := t.hop.body.(Upload); upload {
+		t.timer.Stop()
+		timer := t.timer
+		t.body.whole = func() { t.wire.beforeHead(func() { timer.Reset(left) }) }
+	}
+}
+
+// armFirstByte runs a timer from the request's last byte to the answer's head.
 func (t *Try) armFirstByte(d time.Duration) {
-	t.firstByte = time.AfterFunc(time.Hour, func() {
+	t.wire.headTime = d
+	t.wire.headDue = time.AfterFunc(time.Hour, func() {
 		t.cancel(fault.New(fault.FirstByteTimeout, "no answer within the first_byte clock of "+d.String()))
 	})
-	t.firstByte.Stop()
-	t.wire.onWroteAll = func() { t.firstByte.Reset(d) }
-	t.wire.onFirstByte = func() { t.firstByte.Stop() }
+	t.wire.headDue.Stop()
 }
 
 // release stops the clocks and frees the try's context.
 func (t *Try) release() {
 	t.timer.Stop()
-	if t.firstByte != nil {
-		t.firstByte.Stop()
-	}
+	t.wire.headCame()
 	t.body.rest()
 	t.cancel(context.Canceled)
 }

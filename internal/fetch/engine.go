@@ -121,6 +121,9 @@ func (c *Call) run(ctx context.Context) (*http.Response, error) {
 		})
 		discard(res.Body)
 		c.hop = plan.next
+		if total := c.hop.limits.total; total < c.tries.total {
+			c.tries.limit(c.tries.started, total)
+		}
 	}
 }
 
@@ -138,7 +141,7 @@ func (c *Call) begin() error {
 	if err := checkBody(c.req.Body, up); err != nil {
 		return err
 	}
-	c.tries.limit(lim.total)
+	c.tries.limit(c.tries.started, lim.total)
 	c.hop = &c.first.hop
 	*c.hop = hop{
 		url: c.req.URL, method: c.req.Method, header: c.req.Header, body: c.req.Body,

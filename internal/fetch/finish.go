@@ -69,7 +69,7 @@ func (c *Call) decode(out *Response) error {
 		return nil
 	}
 	coding, known, err := content.CodingOf(codings)
-	if c.req.KeepCoded || coding != "" && !known {
+	if c.keepCoded(out.Status, coding, known) {
 		out.Coded = coding != "" || err != nil
 		return nil
 	}
@@ -88,6 +88,12 @@ func (c *Call) decode(out *Response) error {
 	}
 	out.Decoded, out.Truncated = coding, out.Truncated || cut
 	return nil
+}
+
+// keepCoded: the caller wants it so, nobody knows the coding, or it is a part,
+// which does not decode by itself.
+func (c *Call) keepCoded(status int, coding string, known bool) bool {
+	return c.req.KeepCoded || status == http.StatusPartialContent || coding != "" && !known
 }
 
 // decodePrefix gives what the beginning of a coded body decodes to.

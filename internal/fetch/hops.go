@@ -1,10 +1,12 @@
 package fetch
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/target"
@@ -125,7 +127,7 @@ func carryOver(h http.Header, sameOrigin, bodyDropped bool) (http.Header, []stri
 	next := make(http.Header, len(h))
 	var dropped []string
 	for name, values := range h {
-		if !sameOrigin && !crossOrigin[name] || bodyDropped && strings.HasPrefix(name, "Content-") {
+		if !sameOrigin && !crossOrigin[name] || bodyDropped && aboutBody(name) {
 			dropped = append(dropped, name)
 			continue
 		}
@@ -135,12 +137,23 @@ func carryOver(h http.Header, sameOrigin, bodyDropped bool) (http.Header, []stri
 	return next, dropped
 }
 
+// aboutBody: the header means nothing without the body that was dropped.
+func aboutBody(name string) bool {
+	return strings.HasPrefix(name, "Content-") || name == "Expect" || name == "Idempotency-Key"
+}
+
 // drainLimit is how much of an unwanted body is read to keep its connection.
 const drainLimit = 16 << 10
 
-// discard ends a body that nobody wants. A short one is read to its end, so that
-// the connection can serve again; its try's clocks still run.
+// drainTime is how long that may take.
+const drainTime = 50 * time.Millisecond
+
+// discard ends a body that nobody wants. A short one that is there is read to its
+// end, so that the connection can serve again; nobody waits for one that is not.
 func discard(body io.ReadCloser) {
+	if b, ok := body.(*receivedBody); ok {
+		defer time.AfterFunc(drainTime, func() { b.try.cancel(context.Canceled) }).Stop()
+	}
 	_, _ = io.CopyN(io.Discard, body, drainLimit)
 	_ = body.Close()
 }

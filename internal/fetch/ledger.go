@@ -85,21 +85,35 @@ func (t *Try) close(f *fault.Error, now time.Time) {
 func (t *Try) fail(err error) *fault.Error {
 	f := *fault.From(err) // a copy: the cause may be shared with other calls
 	if t.entry.Status == 0 {
-		t.entry.Wire = t.wire.reached(byClock(f.Kind))
+		t.entry.Wire = max(t.wire.reached(byClock(f.Kind)), t.lost)
 	}
 	f.Wire = t.entry.Wire
-	f.SafeToRetry = mayHelp(f.Kind) && (f.Wire == fault.Unsent || t.repeatable())
+	again := repeatable(t.call.req.Method, t.call.req.Header)
+	if f.Wire == fault.Unsent && !again && t.call.tries.reached() {
+		f.Wire = fault.MaybeProcessed // this hop saw nothing, but one before it did
+	}
+	f.SafeToRetry = mayHelp(f.Kind) && (f.Wire == fault.Unsent || again && repeatable(t.hop.method, t.hop.header))
 	t.end(&f)
 	t.entry.Err = &f // also where the body was at its end: what it held is the failure
 	return &f
 }
 
+// mostResends bounds what the transport may send again by itself within a try.
+const mostResends = 2
+
 // resent closes the line of a connection that the transport gave up on by
-// itself, and opens the next: net/http resends a bodyless request silently, and
-// the ledger must not be silent about it.
+// itself, and opens the next: net/http resends a bodyless request silently and
+// without end, whatever its method, and the ledger must not be silent about it.
+// What is not safe to resend, or was resent too often, ends here.
 func (t *Try) resent() {
-	f := fault.New(fault.ConnectionReset, "the idle connection was closed already; the transport used another")
+	f := fault.New(fault.ConnectionReset, "the connection was lost before an answer")
 	f.Wire = t.wire.reached(false)
+	if t.resends++; t.resends > mostResends || f.Wire != fault.Unsent && !repeatable(t.hop.method, t.hop.header) {
+		t.lost = f.Wire
+		t.cancel(f)
+		return
+	}
+	f.Message += "; the transport used another"
 	t.entry.Wire = f.Wire
 	t.close(f, time.Now())
 	header := t.entry.Header
@@ -111,7 +125,8 @@ func (t *Try) resent() {
 // still have been writing.
 func byClock(k fault.Kind) bool {
 	switch k {
-	case fault.AttemptTimeout, fault.TotalTimeout, fault.FirstByteTimeout, fault.Cancelled:
+	case fault.AttemptTimeout, fault.TotalTimeout, fault.FirstByteTimeout, fault.IdleTimeout,
+		fault.UploadIncomplete, fault.Cancelled:
 		return true
 	}
 	return false
@@ -120,7 +135,7 @@ func byClock(k fault.Kind) bool {
 // mayHelp says that the same request may fare better another time.
 func mayHelp(k fault.Kind) bool {
 	switch k {
-	case fault.DNSError, fault.DNSTimeout, fault.ConnectionRefused, fault.HostUnreachable, fault.ConnectTimeout,
+	case fault.Overloaded, fault.DNSError, fault.DNSTimeout, fault.ConnectionRefused, fault.HostUnreachable, fault.ConnectTimeout,
 		fault.TLSTimeout, fault.TLSHandshake, fault.ConnectionReset, fault.FirstByteTimeout, fault.IdleTimeout,
 		fault.AttemptTimeout, fault.TotalTimeout, fault.BodyCutShort, fault.BadResponse:
 		return true
@@ -129,12 +144,12 @@ func mayHelp(k fault.Kind) bool {
 }
 
 // repeatable is RFC 9110 section 9.2.2, or the caller's word for it.
-func (t *Try) repeatable() bool {
-	switch t.hop.method {
+func repeatable(method string, h http.Header) bool {
+	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
 		return true
 	}
-	_, keyed := t.hop.header["Idempotency-Key"]
+	_, keyed := h["Idempotency-Key"]
 	return keyed
 }
 

@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"io"
 	"math"
 	"net/http"
@@ -40,6 +41,9 @@ func (e *Engine) Open(ctx context.Context, req *Request) (*Live, *Response, erro
 	l.try.commit()
 	c.head(res, &l.Response)
 	if err := l.prepare(); err != nil {
+		if !errors.Is(err, fault.UpstreamStatus) {
+			err = l.Fail(err)
+		}
 		l.Close()
 		c.account(&l.Response)
 		return nil, &l.Response, fault.From(err)
@@ -57,7 +61,7 @@ func (l *Live) prepare() error {
 		l.left = most
 	}
 	coding, known, err := content.CodingOf(l.res.Header["Content-Encoding"])
-	if l.call.req.KeepCoded || coding != "" && !known {
+	if l.call.keepCoded(l.res.StatusCode, coding, known) {
 		l.Coded = coding != "" || err != nil
 		return nil
 	}

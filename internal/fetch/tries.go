@@ -31,10 +31,20 @@ type tries struct {
 	attempts []*Attempt
 }
 
-// limit starts the total clock. It ran since the call arrived.
-func (t *tries) limit(total time.Duration) {
+// limit sets the total clock, which runs from start.
+func (t *tries) limit(start time.Time, total time.Duration) {
 	t.total = total
-	t.deadline = t.started.Add(total)
+	t.deadline = start.Add(total)
+}
+
+// reached says that an attempt before the last left something behind already.
+func (t *tries) reached() bool {
+	for _, a := range t.attempts[:max(len(t.attempts)-1, 0)] {
+		if a.Wire != fault.Unsent {
+			return true
+		}
+	}
+	return false
 }
 
 // next puts one request on the wire. There is no other way to.

@@ -23,10 +23,11 @@ type Try struct {
 	body sentBody
 	read receivedBody
 
-	timer     *time.Timer
-	firstByte *time.Timer
-	cancel    context.CancelCauseFunc
-	closed    bool
+	timer   *time.Timer
+	cancel  context.CancelCauseFunc
+	resends int
+	lost    fault.Wire // what a connection took that was not resent on
+	closed  bool
 }
 
 // open begins a line of the ledger.
@@ -58,6 +59,9 @@ func (e *Engine) headers(_ *policy.Upstream, next TryFunc) TryFunc {
 		}
 		if _, given := r.Header["Accept-Encoding"]; !given {
 			r.Header["Accept-Encoding"] = e.acceptEncoding
+			if _, part := r.Header["Range"]; part {
+				r.Header["Accept-Encoding"] = identity // a part of a coded body decodes to nothing
+			}
 		}
 		if _, given := r.Header["User-Agent"]; !given {
 			r.Header["User-Agent"] = e.userAgent
@@ -67,6 +71,9 @@ func (e *Engine) headers(_ *policy.Upstream, next TryFunc) TryFunc {
 		return next(ctx, t)
 	}
 }
+
+// identity asks for the body as it is.
+var identity = []string{"identity"}
 
 // attachBody gives r a fresh reader of the body. GetBody stays nil: net/http must
 // not send it again on its own.
@@ -78,11 +85,15 @@ func (t *Try) attachBody(r *http.Request) {
 	r.ContentLength = b.Size()
 	if r.ContentLength == 0 {
 		r.Body = http.NoBody
+		if t.body.whole != nil {
+			t.body.whole()
+		}
 		return
 	}
 	t.body.ReadCloser = b.Open()
 	if up, ok := b.(Upload); ok {
 		t.body.upload, t.body.try = up, t
+		t.wire.onClose = t.body.cut
 		r.Trailer = up.Trailer()
 	}
 	r.Body = &t.body
@@ -95,7 +106,14 @@ func (t *Try) roundTrip(ctx context.Context, transport http.RoundTripper) (*http
 		if f := t.body.failed.Load(); f != nil {
 			return nil, f // the body is why the connection broke
 		}
+		if egress.Unprocessed(err) {
+			t.wire.refused()
+		}
 		return nil, egress.RoundTripFault(ctx, err)
+	}
+	t.wire.headCame()
+	if _, upload := t.hop.body.(Upload); upload {
+		t.call.tries.limit(time.Now(), t.call.tries.total) // its time began with the upload's end
 	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		_ = res.Body.Close()

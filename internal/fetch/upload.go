@@ -1,7 +1,9 @@
 package fetch
 
 import (
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -11,6 +13,8 @@ import (
 
 // Upload is a Body that arrives from the caller while it is sent. It can be sent
 // once, unless nothing of it was read yet.
+//
+// Open's reader may be closed under a Read, which then ends.
 type Upload interface {
 	Body
 	// Trailer is what to send behind the body. Names that are announced stand in
@@ -42,8 +46,20 @@ type sentBody struct {
 	// Of an upload only:
 	upload Upload
 	try    *Try
+	whole  func() // runs when the upload has ended
 	due    atomic.Pointer[time.Timer]
 	asked  atomic.Bool // the transport waits for the caller, not the upstream
+	broken atomic.Bool // the connection was closed
+}
+
+// errBroken ends the upload of a connection that is closed.
+var errBroken = fmt.Errorf("fetch: the upload's connection: %w", net.ErrClosed)
+
+// cut ends a Read that waits for the caller when the connection is closed:
+// net/http does not return from a failed request before its body does.
+func (b *sentBody) cut() {
+	b.broken.Store(true)
+	_ = b.ReadCloser.Close()
 }
 
 func (b *sentBody) Read(p []byte) (int, error) {
@@ -57,11 +73,18 @@ func (b *sentBody) Read(p []byte) (int, error) {
 			"the upstream speaks HTTP/2, where trailers must be announced: name them in a Trailer header of `start`")
 	}
 	switch {
+	case err != nil && b.broken.Load():
+		b.rest()
+		return n, errBroken
 	case err != nil && err != io.EOF:
 		b.failed.Store(fault.From(err))
 		b.rest()
 	case err != nil:
 		b.rest()
+		if b.upload != nil {
+			b.try.wire.sentAll()
+			b.whole()
+		}
 	case b.upload != nil:
 		b.watch(false)
 	}
@@ -77,11 +100,11 @@ func (b *sentBody) watch(caller bool) {
 		return
 	}
 	b.due.Store(time.AfterFunc(d, func() {
-		who := "the upstream took nothing of the upload"
+		f := fault.New(fault.IdleTimeout, "the upstream took nothing of the upload for longer than the idle clock of "+d.String())
 		if b.asked.Load() {
-			who = "the caller sent nothing of the upload"
+			f = fault.New(fault.UploadIncomplete, "the caller sent nothing of the upload for longer than the idle clock of "+d.String())
 		}
-		b.try.cancel(fault.New(fault.IdleTimeout, who+" for longer than the idle clock of "+d.String()))
+		b.try.cancel(f)
 	}))
 }
 

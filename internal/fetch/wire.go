@@ -18,19 +18,22 @@ type wire struct {
 	record egress.Record
 	start  time.Time
 
-	mu          sync.Mutex
-	gotConn     time.Time
-	wroteHeads  bool
-	wroteAll    time.Time
-	firstByte   time.Time
-	conn        net.Conn
-	written     int64 // by conn before this request
-	exclusive   bool
-	address     string
-	reused      bool
-	onWroteAll  func()
-	onFirstByte func()
-	onResend    func()
+	mu         sync.Mutex
+	gotConn    time.Time
+	wroteHeads bool
+	wroteAll   time.Time
+	firstByte  time.Time
+	conn       net.Conn
+	written    int64 // by conn before this request
+	exclusive  bool
+	address    string
+	reused     bool
+	onResend   func()
+	onClose    func() // of a connection that carries this request alone
+
+	headDue  *time.Timer // the first_byte clock; nil: off
+	headTime time.Duration
+	headDone bool
 }
 
 // watch arms the hooks.
@@ -54,6 +57,9 @@ func (w *wire) onConn(info httptrace.GotConnInfo) {
 	w.gotConn, w.conn, w.reused = time.Now(), info.Conn, info.Reused
 	w.wroteHeads, w.wroteAll, w.firstByte = false, time.Time{}, time.Time{}
 	w.written, w.exclusive = egress.Written(info.Conn)
+	if w.onClose != nil && w.exclusive {
+		egress.OnClose(info.Conn, w.onClose)
+	}
 	if a := info.Conn.RemoteAddr(); a != nil {
 		w.address = a.String()
 	}
@@ -67,25 +73,44 @@ func (w *wire) onHeaders() {
 
 func (w *wire) onRequest(info httptrace.WroteRequestInfo) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.wroteAll = time.Now()
-	arm := w.onWroteAll
-	if !w.firstByte.IsZero() || info.Err != nil {
-		arm = nil
-	}
-	w.mu.Unlock()
-	if arm != nil {
-		arm()
+	if w.headDue != nil && !w.headDone && info.Err == nil {
+		w.headDue.Reset(w.headTime)
 	}
 }
 
 func (w *wire) onByte() {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.firstByte = time.Now()
-	stop := w.onFirstByte
-	w.mu.Unlock()
-	if stop != nil {
-		stop()
+}
+
+// headCame stops the first_byte clock. It waits for the final head: a 1xx says
+// only that the upstream is alive.
+func (w *wire) headCame() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.headDone = true
+	if w.headDue != nil {
+		w.headDue.Stop()
 	}
+}
+
+// beforeHead runs f unless the final head has come.
+func (w *wire) beforeHead(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.headDone {
+		f()
+	}
+}
+
+// refused notes that the upstream said it took nothing of the request.
+func (w *wire) refused() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wroteHeads = false
 }
 
 // reached says what a failed request left behind. When a clock or the caller
@@ -108,6 +133,15 @@ func (w *wire) reached(ended bool) fault.Wire {
 		return fault.MaybeProcessed
 	default:
 		return fault.Unsent
+	}
+}
+
+// sentAll says that the request needs no word of its connection's end any more.
+func (w *wire) sentAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.conn != nil && w.exclusive {
+		egress.OnClose(w.conn, nil)
 	}
 }
 

@@ -39,7 +39,7 @@ func (s *attemptSlab) fill(a *fetch.Attempt) *fetchsvcv1.Attempt {
 	out.Timings, out.Wire, out.Status = s.fillTimings(&a.Timings), wires[a.Wire], int32(a.Status)
 	out.BytesSent, out.BytesReceived = a.BytesSent, a.BytesReceived
 	if a.Err != nil {
-		out.Error = &fetchsvcv1.AttemptError{Reason: string(a.Err.Kind), Message: a.Err.Message}
+		out.Error = &fetchsvcv1.AttemptError{Reason: string(a.Err.Kind), Message: strings.ToValidUTF8(a.Err.Message, "\uFFFD")}
 	}
 	return out
 }

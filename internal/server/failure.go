@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -70,6 +71,9 @@ func fromStatus(st *status.Status) *fault.Error {
 	case codes.DeadlineExceeded:
 		kind = fault.TotalTimeout
 	}
+	if kind == fault.Internal {
+		return fault.From(st.Err())
+	}
 	return fault.Wrap(kind, st.Err(), st.Message())
 }
 
@@ -79,7 +83,8 @@ const mostDetails = 4 << 10
 
 // GRPCStatus is how grpc-go learns the code and the details.
 func (f *failure) GRPCStatus() *status.Status {
-	st := status.New(codeOf(f.fault), clip(f.fault.Message, 1<<10))
+	message := clip(strings.ToValidUTF8(f.fault.Message, "\uFFFD"), 1<<10)
+	st := status.New(codeOf(f.fault), message)
 	details := []protoadapt.MessageV1{protoadapt.MessageV1Of(f.info())}
 	if f.fault.RetryAfter > 0 {
 		details = append(details, protoadapt.MessageV1Of(&errdetails.RetryInfo{RetryDelay: durationpb.New(f.fault.RetryAfter)}))
@@ -88,7 +93,7 @@ func (f *failure) GRPCStatus() *status.Status {
 		details = append(details, protoadapt.MessageV1Of(f.badRequest()))
 	}
 	if f.tried != nil && len(f.tried.Attempts) > 0 {
-		room := mostDetails - 256 // the envelopes
+		room := mostDetails - 256 - len(message) // the envelopes, and what goes beside them
 		for _, d := range details {
 			room -= proto.Size(protoadapt.MessageV2Of(d))
 		}
@@ -96,8 +101,10 @@ func (f *failure) GRPCStatus() *status.Status {
 			details = append(details, protoadapt.MessageV1Of(ledger))
 		}
 	}
-	if with, err := st.WithDetails(details...); err == nil {
-		return with
+	for ; len(details) > 0; details = details[:len(details)-1] {
+		if with, err := st.WithDetails(details...); err == nil {
+			return with
+		}
 	}
 	return st
 }

@@ -124,6 +124,10 @@ func (b *builder) headers(in []*fetchsvcv1.Field) http.Header {
 			b.fail(at("value"), "TE says `trailers` or is left out: other codings belong to one connection")
 			continue
 		}
+		if name == "User-Agent" && h[name] != nil {
+			b.fail(at("name"), "User-Agent is given twice: give it once")
+			continue
+		}
 		h[name] = append(h[name], value)
 	}
 	return h

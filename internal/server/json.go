@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -65,6 +66,9 @@ func decodeJSON(r io.Reader, v any) *fault.Error {
 
 // decodeMessage reads one message of the API.
 func decodeMessage(text []byte, msg proto.Message) *fault.Error {
+	if manyValues(text) {
+		return fault.Invalidf("json", "there are more than %d values in the request, and each takes much memory: send the body as json_text", maxValues)
+	}
 	if err := protojson.Unmarshal(text, msg); err != nil {
 		return jsonFault(err, text, msg.ProtoReflect().Descriptor())
 	}
@@ -75,6 +79,33 @@ func decodeMessage(text []byte, msg proto.Message) *fault.Error {
 		return fault.Invalidf("json", "the number %s would change as a double: send the body as json_text, which is sent as written", clip(literal, 64))
 	}
 	return nil
+}
+
+// maxValues bounds how many JSON values are read into messages: as a
+// google.protobuf.Value each costs some 150 bytes, whatever it costs on the wire.
+const maxValues = 300_000
+
+// manyValues counts the commas outside strings, which is near enough.
+func manyValues(text []byte) bool {
+	if bytes.Count(text, []byte{','}) <= maxValues {
+		return false
+	}
+	commas, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			if quoted {
+				i++
+			}
+		case '"':
+			quoted = !quoted
+		case ',':
+			if !quoted {
+				commas++
+			}
+		}
+	}
+	return commas > maxValues
 }
 
 // hasJSON says that a request's body is a google.protobuf.Value, whose numbers

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -65,7 +66,10 @@ func jsonPath(text []byte, line, column int) []string {
 		}
 		at += i + 1
 	}
-	at += column - 1
+	for ; column > 1 && at < len(text); column-- { // protojson counts characters
+		_, size := utf8.DecodeRune(text[at:])
+		at += size
+	}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()
 	type level struct {

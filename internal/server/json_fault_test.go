@@ -21,6 +21,8 @@ func TestJSONFaults(t *testing.T) {
 		"duration":               {"{\n \"timeouts\": {\"total\":\"5m\"}}", "timeouts.total", `such as "0.5s"`},
 		"duration as a number":   {`{"timeouts":{"total":5}}`, "timeouts.total", `such as "0.5s"`},
 		"base64":                 {`{"raw":"***"}`, "raw", "base64"},
+		"behind other letters":   {`{"params":[{"name":"ü","value":"ééé"}],"timeouts":{"total":5}}`, "timeouts.total", `such as "0.5s"`},
+		"too many values":        {`{"url":"https://e.com/","json":[` + strings.Repeat("0,", maxValues) + `0]}`, "json", "json_text"},
 		"bool":                   {`{"skip_verify":"yes"}`, "skip_verify", "true or false"},
 		"number":                 {`{"max_response_bytes":"many"}`, "max_response_bytes", "whole number"},
 		"list wanted":            {`{"headers":{"a":"b"}}`, "headers", "a list"},

@@ -96,7 +96,7 @@ func (s *serverEnd) SendMsg(m any) error {
 	case s.down <- m:
 		return nil
 	case <-s.ctx.Done():
-		return s.ctx.Err()
+		return context.Cause(s.ctx)
 	}
 }
 
@@ -107,7 +107,7 @@ func (s *serverEnd) RecvMsg(m any) error {
 	case got := <-s.up:
 		return share(m, got)
 	case <-s.ctx.Done():
-		return s.ctx.Err()
+		return context.Cause(s.ctx)
 	case <-s.upClosed:
 		return io.EOF
 	}

@@ -43,7 +43,7 @@ const errorsPage = "https://github.com/fetchsvc/fetchsvc/blob/main/docs/errors.m
 func newProblem(f *failure) problem {
 	r := rowOf(f.fault.Kind)
 	p := problem{
-		Type: errorsPage + strings.ToLower(string(f.fault.Kind)), Title: r.title, Status: r.http, Detail: f.fault.Message,
+		Type: errorsPage + strings.ToLower(string(f.fault.Kind)), Title: r.title, Status: r.http, Detail: strings.ToValidUTF8(f.fault.Message, "\uFFFD"),
 		Reason: string(f.fault.Kind), Source: string(r.source), ProxyError: r.proxyError,
 		SafeToRetry: f.fault.SafeToRetry, GRPCCode: codeNames[codeOf(f.fault)], UpstreamStatus: f.fault.UpstreamStatus,
 	}

@@ -6,7 +6,7 @@ import "strings"
 // too much hides a value from a ledger; guessing too little leaks a key.
 var secretWords = []string{
 	"auth", "token", "secret", "passw", "api-key", "apikey", "access-key", "cookie", "session",
-	"signature", "credential", "private", "license-key", "csrf", "xsrf",
+	"signature", "credential", "private", "csrf", "xsrf",
 }
 
 func secretHeader(name string) bool {
@@ -15,6 +15,9 @@ func secretHeader(name string) bool {
 		return false
 	}
 	name = strings.ToLower(name)
+	if strings.HasSuffix(name, "-key") {
+		return true
+	}
 	for _, w := range secretWords {
 		if strings.Contains(name, w) {
 			return true

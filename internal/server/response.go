@@ -78,7 +78,7 @@ func setText(out *fetchsvcv1.FetchResponse, body []byte, contentType, charset st
 
 // jsonValue gives body as a Value if nothing is lost by that, else nil.
 func jsonValue(body []byte) *structpb.Value {
-	if !content.LosslessJSON(body) {
+	if manyValues(body) || !content.LosslessJSON(body) {
 		return nil
 	}
 	v := &structpb.Value{}
@@ -87,6 +87,9 @@ func jsonValue(body []byte) *structpb.Value {
 	}
 	return v
 }
+
+// maxLinks bounds the resolved links of one response, in bytes.
+const maxLinks = 256 << 10
 
 func linksProto(h http.Header, base string) []*fetchsvcv1.Link {
 	values := h["Link"]
@@ -98,10 +101,14 @@ func linksProto(h http.Header, base string) []*fetchsvcv1.Link {
 		return nil
 	}
 	var out []*fetchsvcv1.Link
+	room := maxLinks
 	for _, l := range content.ParseLinks(values) {
 		to, err := from.Parse(l.URI)
 		if err != nil {
 			continue
+		}
+		if room -= len(to.String()); room < 0 {
+			break // a short reference against a long base adds up; headers has them all
 		}
 		link := &fetchsvcv1.Link{Url: strings.ToValidUTF8(to.String(), "\uFFFD"), Rel: strings.ToValidUTF8(l.Rel, "\uFFFD")}
 		for _, p := range l.Params {

@@ -2,7 +2,9 @@ package server
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -89,5 +91,23 @@ func (l *lineWriter) finish(err error) {
 	if line, jsonErr := json.Marshal(map[string]problem{"error": newProblem(asFailure(err))}); jsonErr == nil {
 		_ = l.flush(append(l.begin(nil), line...))
 	}
-	panic(http.ErrAbortHandler)
+	l.breakOff()
+}
+
+// lingers is how long a caller has to read the last line of a broken stream.
+const lingers = 500 * time.Millisecond
+
+// breakOff ends the connection in the middle of the body. What the caller still
+// sends is read and dropped: closing over it would be a reset, on which many a
+// client throws away the line that it has not read yet.
+func (l *lineWriter) breakOff() {
+	conn, _, err := l.rc.Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	defer conn.Close()
+	if half, ok := conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		_ = conn.SetReadDeadline(time.Now().Add(lingers))
+		_, _ = io.Copy(io.Discard, conn)
+	}
 }

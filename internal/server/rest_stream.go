@@ -34,26 +34,55 @@ func (s *restStreams) stream(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, err)
 		return
 	}
-	sent := make(chan struct{})
+	read := make(chan bool, 1) // whether the request came to its end
 	go func() {
-		defer close(sent)
 		if err := sendLines(r.Body, stream); err != nil {
 			cancel(err) // never a silent half-close: the upload is torn
 		}
+		_, err := io.CopyN(io.Discard, r.Body, surplus)
+		read <- err == io.EOF
 	}()
 	out := &lineWriter{w: w, rc: rc, sse: acceptsSSE(r)}
 	err = copyOut(out, func() (proto.Message, error) { return stream.Recv() })
-	if cause := context.Cause(ctx); err != nil && cause != nil && r.Context().Err() == nil {
-		err = cause
-	}
-	// What the caller still sends is not wanted; the read ends here.
-	select {
-	case <-sent:
-	default:
-		_ = rc.SetReadDeadline(time.Now())
-		<-sent
-	}
+	cancel(nil) // where the caller is gone, the RPC is not over
+	endUpload(w, rc, read)
 	out.finish(err)
+}
+
+const (
+	// surplus is how much of an upload that nobody wants any more is read to keep
+	// the connection.
+	surplus = 256 << 10
+	// surplusTime is how long that may take.
+	surplusTime = 500 * time.Millisecond
+)
+
+// endUpload ends the reading of the request once the RPC is over. A caller that
+// still sends loses the connection with the answer: else net/http would take the
+// rest of this request for the next one.
+func endUpload(w http.ResponseWriter, rc *http.ResponseController, read <-chan bool) {
+	timer := time.NewTimer(surplusTime)
+	defer timer.Stop()
+	select {
+	case whole := <-read:
+		if !whole {
+			println("DEBUG not whole")
+			closeAfterReply(w)
+			_ = rc.SetReadDeadline(time.Now()) // net/http would read on
+		}
+	case <-timer.C:
+		println("DEBUG late")
+		closeAfterReply(w)
+		_ = rc.SetReadDeadline(time.Now())
+		<-read
+	}
+}
+
+// closeAfterReply makes net/http close the connection once the answer is out,
+// and let the caller read it first. A MaxBytesReader over its limit is the one
+// way to say so when the header is out already.
+func closeAfterReply(w http.ResponseWriter) {
+	_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0).Read(make([]byte, 1))
 }
 
 // batch is POST /v1/fetch:batch: one JSON in, NDJSON out.
@@ -73,11 +102,12 @@ func (s *restStreams) batch(w http.ResponseWriter, r *http.Request) {
 	out.finish(copyOut(out, func() (proto.Message, error) { return stream.Recv() }))
 }
 
-// copyOut writes messages until the stream ends; nil: it ended well.
+// copyOut writes messages until the stream ends; nil: it ended well. That is
+// io.EOF itself: a failure may well have an upstream's io.EOF for its cause.
 func copyOut(out *lineWriter, recv func() (proto.Message, error)) error {
 	for {
 		m, err := recv()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF {
 			return nil
 		}
 		if err != nil {

@@ -131,7 +131,7 @@ func TestSmallLedgerIsWhole(t *testing.T) {
 }
 
 func TestSecretsAreRedacted(t *testing.T) {
-	for _, name := range []string{"Authorization", "Proxy-Authorization", "Cookie", "X-Api-Key", "X-Auth-Token", "X-Amz-Security-Token", "X-Session-Id", "Apikey", "X-Signature"} {
+	for _, name := range []string{"Authorization", "Proxy-Authorization", "Cookie", "X-Api-Key", "X-Auth-Token", "X-Amz-Security-Token", "X-Session-Id", "Apikey", "X-Signature", "Ocp-Apim-Subscription-Key", "X-Functions-Key"} {
 		if !secretHeader(name) {
 			t.Errorf("%s is shown", name)
 		}

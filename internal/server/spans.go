@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	otelcodes "go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/fetchsvc/fetchsvc/internal/fault"
@@ -37,7 +38,8 @@ func endSpan(span trace.Span, err error) {
 		f := asFailure(err).fault
 		code = codeNames[codeOf(f)]
 		span.SetAttributes(telemetry.ErrorType.String(string(f.Kind)))
-		if k := f.Kind; k != fault.Cancelled && k != fault.InvalidRequest {
+		switch codeOf(f) {
+		case codes.Unknown, codes.DeadlineExceeded, codes.Unimplemented, codes.Internal, codes.Unavailable, codes.DataLoss:
 			span.SetStatus(otelcodes.Error, f.Message)
 		}
 	}

@@ -69,6 +69,7 @@ var statusTable = map[fault.Kind]row{
 	fault.UpstreamStatus:         {codes.FailedPrecondition, 502, "proxy_internal_response", upstream, "The upstream answered with an error status"},
 
 	fault.Cancelled:    {codes.Canceled, 499, "proxy_internal_response", gateway, "The caller cancelled the call"},
+	fault.Overloaded:   {codes.Unavailable, 503, "connection_limit_reached", gateway, "This replica has no room for the call"},
 	fault.ShuttingDown: {codes.Unavailable, 503, "proxy_internal_response", gateway, "This replica is stopping"},
 	fault.Internal:     {codes.Internal, 500, "proxy_internal_error", gateway, "A defect of fetchsvc"},
 }

@@ -44,7 +44,7 @@ func (s *fetchService) Stream(st fetchsvcv1.FetchService_StreamServer) error {
 // openStream reads `start` and makes the engine's request of it.
 func openStream(st fetchsvcv1.FetchService_StreamServer) (*fetchsvcv1.FetchRequest, *fetch.Request, error) {
 	first, err := st.Recv()
-	if errors.Is(err, io.EOF) {
+	if err == io.EOF {
 		return nil, nil, fault.Invalid("start", "the stream ended before it: send {\"start\":{\"url\":\"https://example.com/\"}} first")
 	}
 	if err != nil {
@@ -61,7 +61,13 @@ func openStream(st fetchsvcv1.FetchService_StreamServer) (*fetchsvcv1.FetchReque
 		return nil, nil, err
 	}
 	if body := in.GetStream(); body != nil {
-		req.Body = newUpload(body, announced, st.Recv)
+		up := newUpload(st.Context(), body, announced, st.Recv)
+		if up.size == 0 {
+			if err := up.empty(); err != nil {
+				return nil, nil, err
+			}
+		}
+		req.Body = up
 		if in.GetExpectContinue() {
 			req.Header["Expect"] = []string{"100-continue"}
 		}
@@ -161,7 +167,11 @@ func send(st fetchsvcv1.FetchService_StreamServer, m *fetchsvcv1.StreamResponse)
 	if err == nil {
 		return nil
 	}
-	if errors.Is(st.Context().Err(), context.DeadlineExceeded) {
+	var known *fault.Error
+	switch {
+	case errors.As(err, &known): // the REST door found fault with the upload
+		return known
+	case errors.Is(st.Context().Err(), context.DeadlineExceeded):
 		return fault.Wrap(fault.TotalTimeout, err, "the caller's deadline passed")
 	}
 	return fault.Wrap(fault.Cancelled, err, "the caller went away")

@@ -200,9 +200,10 @@ func BenchmarkParse(b *testing.B) {
 
 func TestRedacted(t *testing.T) {
 	for in, want := range map[string]string{
-		"https://e.com/a?q=1":                      "https://e.com/a?q=1",
-		"https://e.com/?Sig=abc&q=1":               "https://e.com/?Sig=REDACTED&q=1",
-		"https://e.com/?X-Amz-Signature=a&api_key": "https://e.com/?X-Amz-Signature=REDACTED&api_key",
+		"https://e.com/a?q=1":                           "https://e.com/a?q=1",
+		"https://e.com/?Sig=abc&q=1":                    "https://e.com/?Sig=REDACTED&q=1",
+		"https://e.com/?subscription-key=a&api%5Fkey=b": "https://e.com/?subscription-key=REDACTED&api%5Fkey=REDACTED",
+		"https://e.com/?X-Amz-Signature=a&api_key":      "https://e.com/?X-Amz-Signature=REDACTED&api_key",
 	} {
 		u, err := Parse(in)
 		if err != nil {

@@ -38,7 +38,7 @@ const (
 	Attempt_CHALLENGE Attempt_Reason = 4
 	// The body broke off and was continued.
 	Attempt_RESUME Attempt_Reason = 5
-	// The transport found its idle connection closed and used another.
+	// The transport lost its connection before an answer and used another.
 	Attempt_RESEND Attempt_Reason = 6
 )
 

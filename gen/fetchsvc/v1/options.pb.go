@@ -198,19 +198,22 @@ func (Framing_Mode) EnumDescriptor() ([]byte, []int) {
 // default, and longer up to policy's `max`. Range: 1 ms to 24 h.
 type Timeouts struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The whole call: all hops, attempts and waits. The caller's own gRPC
-	// deadline, if earlier, wins. Error: TOTAL_TIMEOUT.
+	// The whole call: all hops, attempts and waits; on Stream up to the head, and
+	// for an upload from its last byte. The caller's own gRPC deadline, if
+	// earlier, wins. Error: TOTAL_TIMEOUT.
 	Total *durationpb.Duration `protobuf:"bytes,1,opt,name=total,proto3" json:"total,omitempty"`
-	// One attempt, from asking for a connection to the last byte of the body.
-	// Error: ATTEMPT_TIMEOUT.
+	// One attempt, from asking for a connection to the last byte of the body; on
+	// Stream as for total. Error: ATTEMPT_TIMEOUT.
 	Attempt *durationpb.Duration `protobuf:"bytes,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// Resolving the name and opening the TCP connection. Error: CONNECT_TIMEOUT
 	// or DNS_TIMEOUT.
 	Connect *durationpb.Duration `protobuf:"bytes,3,opt,name=connect,proto3" json:"connect,omitempty"`
-	// From the request's last byte to the response's first. Error:
+	// From the request's last byte to the response's head. Error:
 	// FIRST_BYTE_TIMEOUT.
 	FirstByte *durationpb.Duration `protobuf:"bytes,4,opt,name=first_byte,json=firstByte,proto3" json:"first_byte,omitempty"`
-	// Between two bytes of the response body. Error: IDLE_TIMEOUT.
+	// Between two bytes of the response body; on Stream also between two chunks
+	// of an upload. Default: policy's, else off on Fetch and 60 s on Stream. Error:
+	// IDLE_TIMEOUT, or UPLOAD_INCOMPLETE where the caller stood still.
 	Idle          *durationpb.Duration `protobuf:"bytes,5,opt,name=idle,proto3" json:"idle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
