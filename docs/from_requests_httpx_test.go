@@ -33,7 +33,7 @@ func httpxCases() []requestsCase {
 		{row: "httpx: Timeout(read=)", names: script(testpeer.StallMidBody), kind: "IDLE_TIMEOUT",
 			fetch: []string{`{"url":"{U}/","timeouts":{"idle":"0.1s"}}`}},
 		{row: "httpx: Timeout(write=)", names: script(testpeer.FreezeOnAccept), kind: "IDLE_TIMEOUT",
-			stream: `{"start":{"method":"PUT","url":"{U}/","stream":{},"timeouts":{"idle":"0.3s"}}}` +
+			stream: `{"start":{"method":"PUT","url":"{U}/","stream":{},"timeouts":{"idle":"3s"}}}` +
 				strings.Repeat(`{"chunk":"`+base64.StdEncoding.EncodeToString(make([]byte, 1<<20))+`"}`, 12) + `{"end":{}}`},
 		{row: "httpx: follow_redirects", names: script(testpeer.RedirectTo(302, "/next")), look: member("status"),
 			fetch: []string{`{"url":"{U}/","redirects":{"mode":"NONE"}}`}, want: `302`},

@@ -85,7 +85,8 @@ func (l *Live) Read(p []byte) (int, error) {
 	}
 	n, err := l.body.Read(p)
 	if int64(n) > l.left {
-		n, err = int(l.left), tooLarge("is larger", l.call.req.MaxResponseBytes)
+		n, err = int(l.left), fault.Newf(fault.ResponseTooLarge, "the response body is larger than max_response_bytes, %d: raise it, leave it out, or set allow_truncated",
+			l.call.req.MaxResponseBytes)
 		if l.call.req.AllowTruncated {
 			l.Truncated, err = true, io.EOF
 		}

@@ -28,6 +28,7 @@ func compile(file *policyv1.Policy) (*Snapshot, []problem) {
 		Timeouts: c.timeouts("defaults.timeouts", builtinTimeouts(), file.GetDefaults().GetTimeouts()),
 		Sizes:    c.sizes("defaults.sizes", builtinSizes(), file.GetDefaults().GetSizes()),
 	}
+	s.Batch = c.batch(file.GetBatch())
 	names := map[string]bool{}
 	for i, in := range file.GetUpstreams() {
 		path := fmt.Sprintf("upstreams[%d]", i)
@@ -38,6 +39,23 @@ func compile(file *policyv1.Policy) (*Snapshot, []problem) {
 		s.Upstreams = append(s.Upstreams, c.upstream(path, &s.index, base, in))
 	}
 	return s, c.problems
+}
+
+func (c *compiler) batch(in *policyv1.Batch) Batch {
+	out := Batch{defaultConcurrency, maxConcurrency}
+	value, ceiling := in.GetConcurrency(), in.GetMax().GetConcurrency()
+	switch {
+	case value != 0 && ceiling != 0 && ceiling < value:
+		c.fail("batch.max.concurrency", fmt.Errorf("the ceiling %d is below the default %d beside it", ceiling, value))
+	case ceiling != 0:
+		out = Batch{min(defaultConcurrency, int(ceiling)), int(ceiling)}
+	case value != 0:
+		out.Max = int(value)
+	}
+	if value != 0 {
+		out.Concurrency = int(value)
+	}
+	return out
 }
 
 func (c *compiler) upstream(path string, x *index, base Upstream, in *policyv1.Upstream) *Upstream {

@@ -101,7 +101,12 @@ func TestInheritance(t *testing.T) {
 	s := mustParse(t, sample)
 	github, raw, anything := s.Upstreams[0], s.Upstreams[1], s.Upstreams[3]
 	equal := mustParse(t, "upstreams: [{name: a, hosts: [a.example], sizes: {response: 1KiB}}, {name: b, hosts: [b.example], sizes: {max: {response: 1KiB}}, timeouts: {max: {total: 1s}}}]")
+	batch := func(text string) Batch { return mustParse(t, "batch: "+text).Batch }
 	for name, c := range map[string]struct{ got, want any }{
+		"batch unset":              {batch("{}"), Batch{16, 100}},
+		"batch value":              {batch("{concurrency: 8}"), Batch{8, 8}},
+		"batch max":                {batch("{max: {concurrency: 4}}"), Batch{4, 4}},
+		"batch both":               {batch("{concurrency: 8, max: {concurrency: 32}}"), Batch{8, 32}},
 		"a value without max":      {equal.Upstreams[0].Sizes.ResponseMax, int64(1 << 10)},
 		"a max below default":      {equal.Upstreams[1].Sizes.Response, int64(1 << 10)},
 		"a max below total":        {equal.Upstreams[1].Timeouts.Total, Clock{time.Second, time.Second}},
@@ -146,6 +151,7 @@ func TestParseRefuses(t *testing.T) {
 		"size without unit":    {up(`sizes: {response: "64"}`), []string{"p.yaml:4:23", "no unit", "3MiB"}},
 		"size over ceiling":    {up("sizes: {request: 1GiB}"), []string{"p.yaml:4:22", "16MiB"}},
 		"max below default":    {up("timeouts: {total: 30s, max: {total: 10s}}"), []string{"p.yaml:4", "below"}},
+		"batch max below":      {"batch: {concurrency: 8, max: {concurrency: 4}}\n", []string{"p.yaml:1", "below"}},
 		"bad scheme":           {up("schemes: [ftp]"), []string{"p.yaml:4", "schemes"}},
 		"bad range":            {up("unsafe_allow_addresses: [10.0.0.1/8]"), []string{"p.yaml:4:30", "10.0.0.0/8"}},
 		"no name":              {"upstreams:\n  - hosts: [a.example]\n", []string{"name"}},

@@ -24,8 +24,16 @@ type Snapshot struct {
 	LoadedAt time.Time
 	// Upstreams are in the file's order.
 	Upstreams []*Upstream
+	// Batch bounds FetchBatch.
+	Batch Batch
 
 	index index
+}
+
+// Batch bounds the calls of one batch that are in flight at once.
+type Batch struct {
+	// Concurrency is for a batch that asks for nothing, Max what one may ask for.
+	Concurrency, Max int
 }
 
 // Upstream is a named group of hosts under one policy.
@@ -97,9 +105,11 @@ const (
 	defaultResponseMax    = 64 << 20
 	defaultResponseHeader = 256 << 10
 	maxResponseHeader     = 10 << 20
+	defaultConcurrency    = 16
+	maxConcurrency        = 100
 )
 
 // DenyAll is the policy of a service that was given none.
 func DenyAll() *Snapshot {
-	return &Snapshot{Generation: 1, Source: "none", LoadedAt: time.Now()}
+	return &Snapshot{Generation: 1, Source: "none", LoadedAt: time.Now(), Batch: Batch{defaultConcurrency, maxConcurrency}}
 }

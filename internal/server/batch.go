@@ -12,22 +12,23 @@ import (
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 )
 
-const (
-	// defaultConcurrency is how many items of a batch are in flight at once.
-	defaultConcurrency = 16
-	// defaultBatchTotal bounds a batch whose caller sets no deadline.
-	defaultBatchTotal = 5 * time.Minute
-)
+// defaultBatchTotal bounds a batch whose caller sets no deadline.
+const defaultBatchTotal = 5 * time.Minute
 
 // FetchBatch makes many calls and answers each as it completes.
 func (s *fetchService) FetchBatch(in *fetchsvcv1.FetchBatchRequest, st fetchsvcv1.FetchService_FetchBatchServer) error {
 	ctx, cancel := context.WithTimeoutCause(st.Context(), batchTime(st.Context(), in), errBatchDeadline)
 	defer cancel()
-	b := &batch{service: s, in: in, stream: st, queue: newFairQueue(in.GetRequests())}
-	concurrency := defaultConcurrency
+	snapshot := s.engine.Snapshot()
+	concurrency := snapshot.Batch.Concurrency
 	if in.MaxConcurrency != nil {
 		concurrency = int(in.GetMaxConcurrency())
 	}
+	if concurrency > snapshot.Batch.Max {
+		return fault.Invalidf("max_concurrency", "%d is over the bound of %d that policy sets for batches: ask for that many or fewer, or leave it out",
+			concurrency, snapshot.Batch.Max)
+	}
+	b := &batch{service: s, in: in, stream: st, queue: newFairQueue(in.GetRequests(), snapshot)}
 	var workers sync.WaitGroup
 	for range min(concurrency, len(in.GetRequests())) {
 		workers.Go(func() { b.work(ctx, concurrency) })

@@ -137,12 +137,17 @@ func handOnLines(st fetchsvcv1.FetchService_StreamServer, live *fetch.Live) erro
 
 func handOnEvents(st fetchsvcv1.FetchService_StreamServer, live *fetch.Live) error {
 	events := content.NewEvents(live, maxUnit)
+	id := ""
 	for {
 		e, err := events.Next()
 		if err != nil {
 			return ended(live, err)
 		}
-		event := &fetchsvcv1.Event{Id: e.ID, Event: e.Type, Data: e.Data}
+		event := &fetchsvcv1.Event{Event: e.Type, Data: e.Data}
+		if e.ID != id { // told once: an upstream could make much of little with it
+			id = e.ID
+			event.Id = &e.ID
+		}
 		if e.HasRetry {
 			event.Retry = &e.Retry
 		}

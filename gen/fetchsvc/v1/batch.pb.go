@@ -30,8 +30,9 @@ type FetchBatchRequest struct {
 	// The calls, 1 to 1,000. Their bodies may not be `stream`. Each is checked by
 	// itself: a faulty one is answered with its error, the others are made.
 	Requests []*FetchRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
-	// How many to have in flight at once: 1 to 100. Default 16. Upstreams share
-	// them fairly, so that a slow one does not hold the batch.
+	// How many to have in flight at once: 1 to 100, and no more than policy's
+	// bound. Default: policy's (16 if it says nothing). Upstreams share them
+	// fairly, and hosts within one, so that a slow one does not hold the batch.
 	MaxConcurrency *int32 `protobuf:"varint,2,opt,name=max_concurrency,json=maxConcurrency,proto3,oneof" json:"max_concurrency,omitempty"`
 	// Stop starting calls after the first that ends in an error; the rest are
 	// answered CANCELLED. Default false.

@@ -404,8 +404,8 @@ func (*Line_Raw) isLine_Content() {}
 // Event is one event of a text/event-stream (WHATWG HTML section 9.2).
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The last event ID.
-	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The last event ID, where it is another than before; unset: unchanged.
+	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// The event's type; empty means `message`.
 	Event string `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
 	// The data, lines joined by LF.
@@ -447,8 +447,8 @@ func (*Event) Descriptor() ([]byte, []int) {
 }
 
 func (x *Event) GetId() string {
-	if x != nil {
-		return x.Id
+	if x != nil && x.Id != nil {
+		return *x.Id
 	}
 	return ""
 }
@@ -496,12 +496,13 @@ const file_fetchsvc_v1_stream_proto_rawDesc = "" +
 	"\x04Line\x12\x14\n" +
 	"\x04text\x18\x01 \x01(\tH\x00R\x04text\x12\x12\n" +
 	"\x03raw\x18\x02 \x01(\fH\x00R\x03rawB\t\n" +
-	"\acontent\"f\n" +
-	"\x05Event\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\acontent\"r\n" +
+	"\x05Event\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\tR\x05event\x12\x12\n" +
 	"\x04data\x18\x03 \x01(\tR\x04data\x12\x19\n" +
-	"\x05retry\x18\x04 \x01(\x03H\x00R\x05retry\x88\x01\x01B\b\n" +
+	"\x05retry\x18\x04 \x01(\x03H\x01R\x05retry\x88\x01\x01B\x05\n" +
+	"\x03_idB\b\n" +
 	"\x06_retryB9Z7github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1;fetchsvcv1b\x06proto3"
 
 var (

@@ -34,7 +34,9 @@ type Policy struct {
 	Defaults *Defaults `protobuf:"bytes,1,opt,name=defaults,proto3" json:"defaults,omitempty"`
 	// The hosts that may be called. At most 10,000 upstreams. A URL that no
 	// upstream matches is denied.
-	Upstreams     []*Upstream `protobuf:"bytes,2,rep,name=upstreams,proto3" json:"upstreams,omitempty"`
+	Upstreams []*Upstream `protobuf:"bytes,2,rep,name=upstreams,proto3" json:"upstreams,omitempty"`
+	// Bounds of FetchBatch.
+	Batch         *Batch `protobuf:"bytes,3,opt,name=batch,proto3" json:"batch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -83,6 +85,116 @@ func (x *Policy) GetUpstreams() []*Upstream {
 	return nil
 }
 
+func (x *Policy) GetBatch() *Batch {
+	if x != nil {
+		return x.Batch
+	}
+	return nil
+}
+
+// Batch bounds FetchBatch.
+type Batch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many calls of one batch are in flight at once, for batches that ask for
+	// nothing. 1 to 100, default 16 or max, whichever is less.
+	Concurrency *int32 `protobuf:"varint,1,opt,name=concurrency,proto3,oneof" json:"concurrency,omitempty"`
+	// What a batch may ask for at most. Unset: 100 where concurrency is unset too,
+	// else the value beside it.
+	Max           *BatchMax `protobuf:"bytes,2,opt,name=max,proto3" json:"max,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Batch) Reset() {
+	*x = Batch{}
+	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Batch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Batch) ProtoMessage() {}
+
+func (x *Batch) ProtoReflect() protoreflect.Message {
+	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Batch.ProtoReflect.Descriptor instead.
+func (*Batch) Descriptor() ([]byte, []int) {
+	return file_fetchsvc_policy_v1_policy_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Batch) GetConcurrency() int32 {
+	if x != nil && x.Concurrency != nil {
+		return *x.Concurrency
+	}
+	return 0
+}
+
+func (x *Batch) GetMax() *BatchMax {
+	if x != nil {
+		return x.Max
+	}
+	return nil
+}
+
+// BatchMax are the ceilings of what a batch may ask for.
+type BatchMax struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ceiling of `concurrency`: 1 to 100.
+	Concurrency   *int32 `protobuf:"varint,1,opt,name=concurrency,proto3,oneof" json:"concurrency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchMax) Reset() {
+	*x = BatchMax{}
+	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchMax) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchMax) ProtoMessage() {}
+
+func (x *BatchMax) ProtoReflect() protoreflect.Message {
+	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchMax.ProtoReflect.Descriptor instead.
+func (*BatchMax) Descriptor() ([]byte, []int) {
+	return file_fetchsvc_policy_v1_policy_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *BatchMax) GetConcurrency() int32 {
+	if x != nil && x.Concurrency != nil {
+		return *x.Concurrency
+	}
+	return 0
+}
+
 // Defaults are the values of every upstream that sets none of its own.
 type Defaults struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -96,7 +208,7 @@ type Defaults struct {
 
 func (x *Defaults) Reset() {
 	*x = Defaults{}
-	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[1]
+	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -108,7 +220,7 @@ func (x *Defaults) String() string {
 func (*Defaults) ProtoMessage() {}
 
 func (x *Defaults) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[1]
+	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -121,7 +233,7 @@ func (x *Defaults) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Defaults.ProtoReflect.Descriptor instead.
 func (*Defaults) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_policy_v1_policy_proto_rawDescGZIP(), []int{1}
+	return file_fetchsvc_policy_v1_policy_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Defaults) GetTimeouts() *Timeouts {
@@ -170,7 +282,7 @@ type Upstream struct {
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[2]
+	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -182,7 +294,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[2]
+	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -195,7 +307,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_policy_v1_policy_proto_rawDescGZIP(), []int{2}
+	return file_fetchsvc_policy_v1_policy_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Upstream) GetName() string {
@@ -276,7 +388,7 @@ type Timeouts struct {
 
 func (x *Timeouts) Reset() {
 	*x = Timeouts{}
-	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[3]
+	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -288,7 +400,7 @@ func (x *Timeouts) String() string {
 func (*Timeouts) ProtoMessage() {}
 
 func (x *Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[3]
+	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -301,7 +413,7 @@ func (x *Timeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timeouts.ProtoReflect.Descriptor instead.
 func (*Timeouts) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_policy_v1_policy_proto_rawDescGZIP(), []int{3}
+	return file_fetchsvc_policy_v1_policy_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Timeouts) GetTotal() *durationpb.Duration {
@@ -379,7 +491,7 @@ type TimeoutsMax struct {
 
 func (x *TimeoutsMax) Reset() {
 	*x = TimeoutsMax{}
-	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[4]
+	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -391,7 +503,7 @@ func (x *TimeoutsMax) String() string {
 func (*TimeoutsMax) ProtoMessage() {}
 
 func (x *TimeoutsMax) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[4]
+	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -404,7 +516,7 @@ func (x *TimeoutsMax) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeoutsMax.ProtoReflect.Descriptor instead.
 func (*TimeoutsMax) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_policy_v1_policy_proto_rawDescGZIP(), []int{4}
+	return file_fetchsvc_policy_v1_policy_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TimeoutsMax) GetTotal() *durationpb.Duration {
@@ -461,7 +573,7 @@ type Sizes struct {
 
 func (x *Sizes) Reset() {
 	*x = Sizes{}
-	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[5]
+	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -473,7 +585,7 @@ func (x *Sizes) String() string {
 func (*Sizes) ProtoMessage() {}
 
 func (x *Sizes) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[5]
+	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -486,7 +598,7 @@ func (x *Sizes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sizes.ProtoReflect.Descriptor instead.
 func (*Sizes) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_policy_v1_policy_proto_rawDescGZIP(), []int{5}
+	return file_fetchsvc_policy_v1_policy_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Sizes) GetRequest() string {
@@ -528,7 +640,7 @@ type SizesMax struct {
 
 func (x *SizesMax) Reset() {
 	*x = SizesMax{}
-	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[6]
+	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -540,7 +652,7 @@ func (x *SizesMax) String() string {
 func (*SizesMax) ProtoMessage() {}
 
 func (x *SizesMax) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[6]
+	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -553,7 +665,7 @@ func (x *SizesMax) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SizesMax.ProtoReflect.Descriptor instead.
 func (*SizesMax) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_policy_v1_policy_proto_rawDescGZIP(), []int{6}
+	return file_fetchsvc_policy_v1_policy_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SizesMax) GetResponse() string {
@@ -567,10 +679,18 @@ var File_fetchsvc_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_fetchsvc_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x1ffetchsvc/policy/v1/policy.proto\x12\x12fetchsvc.policy.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\x89\x01\n" +
+	"\x1ffetchsvc/policy/v1/policy.proto\x12\x12fetchsvc.policy.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xba\x01\n" +
 	"\x06Policy\x128\n" +
 	"\bdefaults\x18\x01 \x01(\v2\x1c.fetchsvc.policy.v1.DefaultsR\bdefaults\x12E\n" +
-	"\tupstreams\x18\x02 \x03(\v2\x1c.fetchsvc.policy.v1.UpstreamB\t\xbaH\x06\x92\x01\x03\x10\x90NR\tupstreams\"u\n" +
+	"\tupstreams\x18\x02 \x03(\v2\x1c.fetchsvc.policy.v1.UpstreamB\t\xbaH\x06\x92\x01\x03\x10\x90NR\tupstreams\x12/\n" +
+	"\x05batch\x18\x03 \x01(\v2\x19.fetchsvc.policy.v1.BatchR\x05batch\"y\n" +
+	"\x05Batch\x120\n" +
+	"\vconcurrency\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x01H\x00R\vconcurrency\x88\x01\x01\x12.\n" +
+	"\x03max\x18\x02 \x01(\v2\x1c.fetchsvc.policy.v1.BatchMaxR\x03maxB\x0e\n" +
+	"\f_concurrency\"L\n" +
+	"\bBatchMax\x120\n" +
+	"\vconcurrency\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x01H\x00R\vconcurrency\x88\x01\x01B\x0e\n" +
+	"\f_concurrency\"u\n" +
 	"\bDefaults\x128\n" +
 	"\btimeouts\x18\x01 \x01(\v2\x1c.fetchsvc.policy.v1.TimeoutsR\btimeouts\x12/\n" +
 	"\x05sizes\x18\x02 \x01(\v2\x19.fetchsvc.policy.v1.SizesR\x05sizes\"\x84\x03\n" +
@@ -619,43 +739,47 @@ func file_fetchsvc_policy_v1_policy_proto_rawDescGZIP() []byte {
 	return file_fetchsvc_policy_v1_policy_proto_rawDescData
 }
 
-var file_fetchsvc_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_fetchsvc_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_fetchsvc_policy_v1_policy_proto_goTypes = []any{
 	(*Policy)(nil),              // 0: fetchsvc.policy.v1.Policy
-	(*Defaults)(nil),            // 1: fetchsvc.policy.v1.Defaults
-	(*Upstream)(nil),            // 2: fetchsvc.policy.v1.Upstream
-	(*Timeouts)(nil),            // 3: fetchsvc.policy.v1.Timeouts
-	(*TimeoutsMax)(nil),         // 4: fetchsvc.policy.v1.TimeoutsMax
-	(*Sizes)(nil),               // 5: fetchsvc.policy.v1.Sizes
-	(*SizesMax)(nil),            // 6: fetchsvc.policy.v1.SizesMax
-	(*durationpb.Duration)(nil), // 7: google.protobuf.Duration
+	(*Batch)(nil),               // 1: fetchsvc.policy.v1.Batch
+	(*BatchMax)(nil),            // 2: fetchsvc.policy.v1.BatchMax
+	(*Defaults)(nil),            // 3: fetchsvc.policy.v1.Defaults
+	(*Upstream)(nil),            // 4: fetchsvc.policy.v1.Upstream
+	(*Timeouts)(nil),            // 5: fetchsvc.policy.v1.Timeouts
+	(*TimeoutsMax)(nil),         // 6: fetchsvc.policy.v1.TimeoutsMax
+	(*Sizes)(nil),               // 7: fetchsvc.policy.v1.Sizes
+	(*SizesMax)(nil),            // 8: fetchsvc.policy.v1.SizesMax
+	(*durationpb.Duration)(nil), // 9: google.protobuf.Duration
 }
 var file_fetchsvc_policy_v1_policy_proto_depIdxs = []int32{
-	1,  // 0: fetchsvc.policy.v1.Policy.defaults:type_name -> fetchsvc.policy.v1.Defaults
-	2,  // 1: fetchsvc.policy.v1.Policy.upstreams:type_name -> fetchsvc.policy.v1.Upstream
-	3,  // 2: fetchsvc.policy.v1.Defaults.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
-	5,  // 3: fetchsvc.policy.v1.Defaults.sizes:type_name -> fetchsvc.policy.v1.Sizes
-	3,  // 4: fetchsvc.policy.v1.Upstream.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
-	5,  // 5: fetchsvc.policy.v1.Upstream.sizes:type_name -> fetchsvc.policy.v1.Sizes
-	7,  // 6: fetchsvc.policy.v1.Timeouts.total:type_name -> google.protobuf.Duration
-	7,  // 7: fetchsvc.policy.v1.Timeouts.attempt:type_name -> google.protobuf.Duration
-	7,  // 8: fetchsvc.policy.v1.Timeouts.connect:type_name -> google.protobuf.Duration
-	7,  // 9: fetchsvc.policy.v1.Timeouts.tls:type_name -> google.protobuf.Duration
-	7,  // 10: fetchsvc.policy.v1.Timeouts.first_byte:type_name -> google.protobuf.Duration
-	7,  // 11: fetchsvc.policy.v1.Timeouts.idle:type_name -> google.protobuf.Duration
-	7,  // 12: fetchsvc.policy.v1.Timeouts.stream_total:type_name -> google.protobuf.Duration
-	4,  // 13: fetchsvc.policy.v1.Timeouts.max:type_name -> fetchsvc.policy.v1.TimeoutsMax
-	7,  // 14: fetchsvc.policy.v1.TimeoutsMax.total:type_name -> google.protobuf.Duration
-	7,  // 15: fetchsvc.policy.v1.TimeoutsMax.attempt:type_name -> google.protobuf.Duration
-	7,  // 16: fetchsvc.policy.v1.TimeoutsMax.connect:type_name -> google.protobuf.Duration
-	7,  // 17: fetchsvc.policy.v1.TimeoutsMax.first_byte:type_name -> google.protobuf.Duration
-	7,  // 18: fetchsvc.policy.v1.TimeoutsMax.idle:type_name -> google.protobuf.Duration
-	6,  // 19: fetchsvc.policy.v1.Sizes.max:type_name -> fetchsvc.policy.v1.SizesMax
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	3,  // 0: fetchsvc.policy.v1.Policy.defaults:type_name -> fetchsvc.policy.v1.Defaults
+	4,  // 1: fetchsvc.policy.v1.Policy.upstreams:type_name -> fetchsvc.policy.v1.Upstream
+	1,  // 2: fetchsvc.policy.v1.Policy.batch:type_name -> fetchsvc.policy.v1.Batch
+	2,  // 3: fetchsvc.policy.v1.Batch.max:type_name -> fetchsvc.policy.v1.BatchMax
+	5,  // 4: fetchsvc.policy.v1.Defaults.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
+	7,  // 5: fetchsvc.policy.v1.Defaults.sizes:type_name -> fetchsvc.policy.v1.Sizes
+	5,  // 6: fetchsvc.policy.v1.Upstream.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
+	7,  // 7: fetchsvc.policy.v1.Upstream.sizes:type_name -> fetchsvc.policy.v1.Sizes
+	9,  // 8: fetchsvc.policy.v1.Timeouts.total:type_name -> google.protobuf.Duration
+	9,  // 9: fetchsvc.policy.v1.Timeouts.attempt:type_name -> google.protobuf.Duration
+	9,  // 10: fetchsvc.policy.v1.Timeouts.connect:type_name -> google.protobuf.Duration
+	9,  // 11: fetchsvc.policy.v1.Timeouts.tls:type_name -> google.protobuf.Duration
+	9,  // 12: fetchsvc.policy.v1.Timeouts.first_byte:type_name -> google.protobuf.Duration
+	9,  // 13: fetchsvc.policy.v1.Timeouts.idle:type_name -> google.protobuf.Duration
+	9,  // 14: fetchsvc.policy.v1.Timeouts.stream_total:type_name -> google.protobuf.Duration
+	6,  // 15: fetchsvc.policy.v1.Timeouts.max:type_name -> fetchsvc.policy.v1.TimeoutsMax
+	9,  // 16: fetchsvc.policy.v1.TimeoutsMax.total:type_name -> google.protobuf.Duration
+	9,  // 17: fetchsvc.policy.v1.TimeoutsMax.attempt:type_name -> google.protobuf.Duration
+	9,  // 18: fetchsvc.policy.v1.TimeoutsMax.connect:type_name -> google.protobuf.Duration
+	9,  // 19: fetchsvc.policy.v1.TimeoutsMax.first_byte:type_name -> google.protobuf.Duration
+	9,  // 20: fetchsvc.policy.v1.TimeoutsMax.idle:type_name -> google.protobuf.Duration
+	8,  // 21: fetchsvc.policy.v1.Sizes.max:type_name -> fetchsvc.policy.v1.SizesMax
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_fetchsvc_policy_v1_policy_proto_init() }
@@ -663,13 +787,15 @@ func file_fetchsvc_policy_v1_policy_proto_init() {
 	if File_fetchsvc_policy_v1_policy_proto != nil {
 		return
 	}
+	file_fetchsvc_policy_v1_policy_proto_msgTypes[1].OneofWrappers = []any{}
+	file_fetchsvc_policy_v1_policy_proto_msgTypes[2].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fetchsvc_policy_v1_policy_proto_rawDesc), len(file_fetchsvc_policy_v1_policy_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
