@@ -10,7 +10,7 @@ TESTFLAGS ?=
 BENCHFLAGS ?=
 CONTAINER ?= $(shell command -v docker || echo buildah)
 
-.PHONY: help tools gen format lint test bench fuzz build image clean
+.PHONY: help tools gen format lint test soak bench fuzz build image clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ lint: .build/tools/buf .build/tools/lint .build/protodeps ## Check style and lik
 
 test: .build/tools/peer .build/peers ## Run all tests under the race detector (TESTFLAGS=…)
 	CGO_ENABLED=1 go test -race $(TESTFLAGS) ./...
+
+soak: ## Move 4 GiB each way and 200 full streams, and hold the memory bounds
+	FETCHSVC_SOAK=1 go test -count=1 -timeout 60m -v ./internal/memtest
 
 bench: ## Compare with a bare gRPC server and the like (BENCHFLAGS=…)
 	go run ./internal/bench $(BENCHFLAGS)

@@ -54,6 +54,11 @@ const (
 	maxSend = 64<<20 + 8<<20
 	// maxStreams is how many calls one connection may have in flight.
 	maxStreams = 10_000
+	// streamWindow and connWindow are how much of uploads may lie here unread.
+	// grpc-go would let them grow to 16 MiB each, which an upload to a slower
+	// upstream fills.
+	streamWindow = 512 << 10
+	connWindow   = 2 << 20
 	// workers take RPCs without a new goroutine, whose stack would have to grow
 	// each time.
 	workers = 64
@@ -69,6 +74,7 @@ func New(cfg Config) (*Server, error) {
 	s.grpc = grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxRecv), grpc.MaxSendMsgSize(maxSend),
 		grpc.MaxConcurrentStreams(maxStreams), grpc.NumStreamWorkers(workers),
+		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow),
 		grpc.ConnectionTimeout(10*time.Second),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
