@@ -36,41 +36,40 @@ func newInterceptors(log *slog.Logger, tracer trace.Tracer) (*interceptors, erro
 
 // unary runs one unary RPC.
 func (i *interceptors) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (res any, err error) {
-	if i.tracer != nil {
-		var span trace.Span
-		ctx, span = startSpan(ctx, i.tracer, info.FullMethod)
-		defer func() { endSpan(span, err) }()
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = i.panicked(info.FullMethod, p)
+	err = i.around(ctx, info.FullMethod, func(ctx context.Context) (err error) {
+		if err := i.check(req); err != nil {
+			return err
 		}
-	}()
-	if err := i.check(req); err != nil {
-		return nil, asFailure(err)
-	}
-	res, err = handler(ctx, req)
+		res, err = handler(ctx, req)
+		return err
+	})
 	if err != nil {
-		return nil, i.leave(info.FullMethod, err)
+		return nil, err
 	}
 	return res, nil
 }
 
 // stream runs one streaming RPC; every message it receives is checked.
-func (i *interceptors) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-	ctx := ss.Context()
+func (i *interceptors) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	return i.around(ss.Context(), info.FullMethod, func(ctx context.Context) error {
+		return handler(srv, checkedStream{ss, i, ctx})
+	})
+}
+
+// around is what both have in common.
+func (i *interceptors) around(ctx context.Context, method string, run func(context.Context) error) (err error) {
 	if i.tracer != nil {
 		var span trace.Span
-		ctx, span = startSpan(ctx, i.tracer, info.FullMethod)
+		ctx, span = startSpan(ctx, i.tracer, method)
 		defer func() { endSpan(span, err) }()
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			err = i.panicked(info.FullMethod, p)
+			err = i.panicked(method, p)
 		}
 	}()
-	if err := handler(srv, checkedStream{ss, i, ctx}); err != nil {
-		return i.leave(info.FullMethod, err)
+	if err := run(ctx); err != nil {
+		return i.leave(method, err)
 	}
 	return nil
 }

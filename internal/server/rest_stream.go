@@ -45,6 +45,7 @@ func (s *restStreams) stream(w http.ResponseWriter, r *http.Request) {
 	out := &lineWriter{w: w, rc: rc, sse: acceptsSSE(r)}
 	err = copyOut(out, func() (proto.Message, error) { return stream.Recv() })
 	cancel(nil) // where the caller is gone, the RPC is not over
+	awaitEnd(func() error { _, err := stream.Recv(); return err })
 	endUpload(w, rc, read)
 	out.finish(err)
 }
@@ -66,12 +67,10 @@ func endUpload(w http.ResponseWriter, rc *http.ResponseController, read <-chan b
 	select {
 	case whole := <-read:
 		if !whole {
-			println("DEBUG not whole")
 			closeAfterReply(w)
 			_ = rc.SetReadDeadline(time.Now()) // net/http would read on
 		}
 	case <-timer.C:
-		println("DEBUG late")
 		closeAfterReply(w)
 		_ = rc.SetReadDeadline(time.Now())
 		<-read
@@ -93,13 +92,25 @@ func (s *restStreams) batch(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, f)
 		return
 	}
-	stream, err := s.client.FetchBatch(annotate(r), &in)
+	ctx, cancel := context.WithCancel(annotate(r))
+	defer cancel()
+	stream, err := s.client.FetchBatch(ctx, &in)
 	if err != nil {
 		writeProblem(w, err)
 		return
 	}
 	out := &lineWriter{w: w, rc: http.NewResponseController(w), sse: acceptsSSE(r)}
-	out.finish(copyOut(out, func() (proto.Message, error) { return stream.Recv() }))
+	err = copyOut(out, func() (proto.Message, error) { return stream.Recv() })
+	cancel()
+	awaitEnd(func() error { _, err := stream.Recv(); return err })
+	out.finish(err)
+}
+
+// awaitEnd waits for a cancelled RPC's handler, so that none outlives the request
+// that it serves.
+func awaitEnd(recv func() error) {
+	for recv() == nil {
+	}
 }
 
 // copyOut writes messages until the stream ends; nil: it ended well. That is

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/net/http/httpguts"
+
 	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/fetch"
@@ -153,7 +155,7 @@ func (u *upload) read(p []byte, closed <-chan struct{}) (int, error) {
 // ends with the RPC.
 func (u *upload) pump() {
 	for {
-		in, err := u.recv()
+		in, err := u.receive()
 		select {
 		case u.messages <- received{in, err}:
 		case <-u.ctx.Done():
@@ -163,6 +165,16 @@ func (u *upload) pump() {
 			return
 		}
 	}
+}
+
+// receive keeps a panic from ending the process: nothing else is above it here.
+func (u *upload) receive() (in *fetchsvcv1.StreamRequest, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			in, err = nil, fault.From(fmt.Errorf("panic while receiving: %v", p))
+		}
+	}()
+	return u.recv()
 }
 
 // take reads one message.
@@ -237,7 +249,7 @@ func (b *builder) announced(in *fetchsvcv1.FetchRequest) []string {
 		}
 		for name := range strings.SplitSeq(f.GetValue(), ",") {
 			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
-			if _, refused := connectionHeaders[name]; refused || name == "" {
+			if _, refused := connectionHeaders[name]; refused || !httpguts.ValidHeaderFieldName(name) {
 				b.fail(indexed("headers", i, "value"), fmt.Sprintf("%s cannot be a trailer", quote(name)))
 				continue
 			}
