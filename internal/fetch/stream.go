@@ -59,6 +59,9 @@ func (l *Live) prepare() error {
 	}
 	if most := l.call.req.MaxResponseBytes; most > 0 {
 		l.left = most
+		if l.res.ContentLength > most && !l.call.req.AllowTruncated && l.res.Request.Method != http.MethodHead {
+			return l.tooLarge()
+		}
 	}
 	coding, known, err := content.CodingOf(l.res.Header["Content-Encoding"])
 	if l.call.keepCoded(l.res.StatusCode, coding, known) {
@@ -85,8 +88,7 @@ func (l *Live) Read(p []byte) (int, error) {
 	}
 	n, err := l.body.Read(p)
 	if int64(n) > l.left {
-		n, err = int(l.left), fault.Newf(fault.ResponseTooLarge, "the response body is larger than max_response_bytes, %d: raise it, leave it out, or set allow_truncated",
-			l.call.req.MaxResponseBytes)
+		n, err = int(l.left), l.tooLarge()
 		if l.call.req.AllowTruncated {
 			l.Truncated, err = true, io.EOF
 		}
@@ -97,6 +99,11 @@ func (l *Live) Read(p []byte) (int, error) {
 		err = l.fail(err)
 	}
 	return n, err
+}
+
+func (l *Live) tooLarge() error {
+	return fault.Newf(fault.ResponseTooLarge, "the response body is larger than max_response_bytes, %d: raise it, leave it out, or set allow_truncated",
+		l.call.req.MaxResponseBytes)
 }
 
 // fail ends the ledger's line with what broke the body. An upload that broke

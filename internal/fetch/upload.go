@@ -49,18 +49,21 @@ type sentBody struct {
 	whole  func() // runs when the upload has ended
 	due    atomic.Pointer[time.Timer]
 	asked  atomic.Bool // the transport waits for the caller, not the upstream
-	broken atomic.Bool // the connection was closed
+	broken atomic.Bool // the transport wants no more
 }
 
-// errBroken ends the upload of a connection that is closed.
+// errBroken ends the upload of a connection, or an HTTP/2 stream, that is closed.
 var errBroken = fmt.Errorf("fetch: the upload's connection: %w", net.ErrClosed)
 
-// cut ends a Read that waits for the caller when the connection is closed:
-// net/http does not return from a failed request before its body does.
-func (b *sentBody) cut() {
+// Close ends a Read that waits for the caller: net/http does not return from a
+// failed request before its body does. HTTP/2 closes the body of a stream that
+// ended; for HTTP/1.1 cut does, when the connection is closed.
+func (b *sentBody) Close() error {
 	b.broken.Store(true)
-	_ = b.ReadCloser.Close()
+	return b.ReadCloser.Close()
 }
+
+func (b *sentBody) cut() { _ = b.Close() }
 
 func (b *sentBody) Read(p []byte) (int, error) {
 	if b.upload != nil {

@@ -29,13 +29,23 @@ upstreams:
     unsafe_allow_addresses: [127.0.0.1]
 `
 
-// binary is built once for all tests.
-var binary = sync.OnceValues(func() (string, error) {
+// workDir is TestMain's.
+var workDir string
+
+func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "fetchsvc-memtest")
 	if err != nil {
-		return "", err
+		panic(err)
 	}
-	path := filepath.Join(dir, "fetchsvc")
+	workDir = dir
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// binary is built once for all tests.
+var binary = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(workDir, "fetchsvc")
 	build := exec.Command("go", "build", "-trimpath", "-o", path, "../../cmd/fetchsvc")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {

@@ -46,7 +46,7 @@ func (s *restStreams) stream(w http.ResponseWriter, r *http.Request) {
 	err = copyOut(out, func() (proto.Message, error) { return stream.Recv() })
 	cancel(nil) // where the caller is gone, the RPC is not over
 	awaitEnd(func() error { _, err := stream.Recv(); return err })
-	endUpload(w, rc, read)
+	endUpload(w, rc, read, err)
 	out.finish(err)
 }
 
@@ -54,15 +54,21 @@ const (
 	// surplus is how much of an upload that nobody wants any more is read to keep
 	// the connection.
 	surplus = 256 << 10
-	// surplusTime is how long that may take.
+	// surplusTime is how long that may take where all is well.
 	surplusTime = 500 * time.Millisecond
+	// surplusHaste is how long it may keep a failure from the caller.
+	surplusHaste = 20 * time.Millisecond
 )
 
 // endUpload ends the reading of the request once the RPC is over. A caller that
 // still sends loses the connection with the answer: else net/http would take the
 // rest of this request for the next one.
-func endUpload(w http.ResponseWriter, rc *http.ResponseController, read <-chan bool) {
-	timer := time.NewTimer(surplusTime)
+func endUpload(w http.ResponseWriter, rc *http.ResponseController, read <-chan bool, failed error) {
+	most := surplusTime
+	if failed != nil {
+		most = surplusHaste
+	}
+	timer := time.NewTimer(most)
 	defer timer.Stop()
 	select {
 	case whole := <-read:
