@@ -116,10 +116,15 @@ type shownEvent struct {
 	Retry *int64 `json:"retry,omitempty"`
 }
 
-func eventText(e *fetchsvcv1.Event) []byte {
+// eventText writes an event whole: the service tells the last event ID only where
+// it changes.
+func (t *transfer) eventText(e *fetchsvcv1.Event) []byte {
+	if e.Id != nil {
+		t.lastID = e.GetId()
+	}
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(shownEvent{e.GetId(), cmp.Or(e.GetEvent(), "message"), e.GetData(), e.Retry}) // strings and a number
+	_ = enc.Encode(shownEvent{t.lastID, cmp.Or(e.GetEvent(), "message"), e.GetData(), e.Retry}) // strings and a number
 	return out.Bytes()
 }

@@ -72,6 +72,8 @@ type transfer struct {
 	answer *fetchsvcv1.FetchResponse
 	// came counts bytes, or what --sse and --lines part them into.
 	came int64
+	// lastID is the last event ID that was told.
+	lastID string
 }
 
 // send lets the request go on its way. What reads an upload may be stuck in a
@@ -112,7 +114,7 @@ func (t *transfer) receive(st fetchsvcv1.FetchService_StreamClient) error {
 		case *fetchsvcv1.StreamResponse_Line:
 			err = t.write(lineText(m.Line), 1)
 		case *fetchsvcv1.StreamResponse_Event:
-			err = t.write(eventText(m.Event), 1)
+			err = t.write(t.eventText(m.Event), 1)
 		case *fetchsvcv1.StreamResponse_End:
 			if _, err = st.Recv(); err == io.EOF {
 				return t.finish(m.End)

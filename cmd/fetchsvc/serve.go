@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"os"
@@ -68,6 +69,10 @@ func (o *serveOptions) serve(ctx context.Context, snapshot *policy.Snapshot, log
 		return err
 	}
 	tuneGC()
+	// net/http tells what an upstream sent unasked to the standard logger, bytes
+	// and all.
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
 	svc, err := wire(ctx, snapshot, log)
 	if err != nil {
 		return exit{err, 1}
