@@ -74,7 +74,7 @@ fuzz: ## Run every fuzz target for FUZZTIME each (2m)
 	| awk '/^Fuzz/ {names[++n] = $$1} /^ok/ {while (n) print $$2, names[n--]}' \
 	| while read -r pkg name; do \
 		echo "== $$pkg $$name"; \
-		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$pkg" </dev/null; \
 	done
 
 build: ## Build the static binary .build/bin/fetchsvc

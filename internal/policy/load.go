@@ -42,28 +42,53 @@ func LoadFile(path string) (*Snapshot, error) {
 // Parse compiles the text of a policy file; name stands in errors. All faults
 // are reported at once, each with line, column, the line itself and what to do.
 func Parse(name string, text []byte) (*Snapshot, error) {
+	given := text
+	text = oneLineBreak(text)
 	root, err := parseTree(name, text)
 	if err != nil {
 		return nil, err
 	}
 	var file policyv1.Policy
 	if root != nil {
-		validator, err := protovalidate.New(protovalidate.WithMessages(&file))
-		if err != nil {
-			return nil, fmt.Errorf("policy: %w", err)
-		}
-		opts := protoyaml.UnmarshalOptions{Path: name, Validator: validateAdapter{validator}}
-		if err := opts.Unmarshal(text, &file); err != nil {
-			return nil, errors.New(strings.TrimSpace(err.Error()))
+		if err := unmarshal(name, text, &file); err != nil {
+			return nil, err
 		}
 	}
 	s, faults := compile(&file)
 	if len(faults) > 0 {
 		return nil, render(name, text, root, faults)
 	}
-	sum := sha256.Sum256(text)
+	sum := sha256.Sum256(given)
 	s.Generation, s.Source, s.SHA256, s.LoadedAt = 1, name, hex.EncodeToString(sum[:]), time.Now()
 	return s, nil
+}
+
+// oneLineBreak gives text with LF for everything that YAML 1.1 takes for the end
+// of a line: the schema's reader counts LFs only, and panics where the counts
+// differ.
+func oneLineBreak(text []byte) []byte {
+	for _, other := range []string{"\r\n", "\r", "\u0085", "\u2028", "\u2029"} {
+		text = bytes.ReplaceAll(text, []byte(other), []byte("\n"))
+	}
+	return text
+}
+
+// unmarshal reads text by the schema, constraints included.
+func unmarshal(name string, text []byte, file *policyv1.Policy) (err error) {
+	defer func() {
+		if p := recover(); p != nil { // a file is refused, whatever the reader makes of it
+			err = fmt.Errorf("%s: the file cannot be read as YAML: %v", name, p)
+		}
+	}()
+	validator, err := protovalidate.New(protovalidate.WithMessages(file))
+	if err != nil {
+		return fmt.Errorf("policy: %w", err)
+	}
+	opts := protoyaml.UnmarshalOptions{Path: name, Validator: validateAdapter{validator}}
+	if err := opts.Unmarshal(text, file); err != nil {
+		return errors.New(strings.TrimSpace(err.Error()))
+	}
+	return nil
 }
 
 // validateAdapter drops protovalidate's options, which protoyaml does not pass.

@@ -145,6 +145,7 @@ func TestParseRefuses(t *testing.T) {
 		"unknown key":          {up("timeout: 3s"), []string{"p.yaml:4:5", `"timeout"`}},
 		"key twice":            {up("hosts: [b.example]"), []string{"p.yaml:4", "hosts", "given twice"}},
 		"second document":      {"upstreams: []\n---\nupstreams: []\n", []string{"second document"}},
+		"carriage returns":     {"upstreams:\r  - name: a\r    hosts: [a.example]\r    timeout: 3s\r", []string{"p.yaml:4:5", `"timeout"`}},
 		"not yaml":             {"upstreams: [", []string{"p.yaml"}},
 		"no unit":              {up("timeouts: {total: 30}"), []string{"p.yaml:4"}},
 		"negative timeout":     {up("timeouts: {total: -1s}"), []string{"p.yaml:4", "total"}},
