@@ -102,7 +102,7 @@ func TestNoDoorBypassesTheConstraints(t *testing.T) {
 				if r.Input().Fields().Len() > 0 {
 					t.Fatal("it takes a request with fields: add one to offences that breaks a constraint")
 				}
-				t.Skip("its request is empty; TestNoDoorBypassesTheRecovery sees it in the pipeline")
+				return // nothing to break; TestNoDoorBypassesTheRecovery sees it in the pipeline
 			}
 			_, err := r.overGRPC(t, w, bad.in)
 			g := ofStatus(err, strings.NewReplacer())

@@ -122,7 +122,7 @@ func (c *Call) run(ctx context.Context) (*http.Response, error) {
 		discard(res.Body)
 		c.hop = plan.next
 		if total := c.hop.limits.total; total < c.tries.total {
-			c.tries.limit(c.tries.started, total)
+			c.tries.limit(c.tries.runs, total)
 		}
 	}
 }

@@ -18,7 +18,7 @@ const (
 	First Reason = iota + 1
 	// Retry is another after a failure that left nothing behind.
 	Retry
-	// Resend is the transport's own: its idle connection turned out closed.
+	// Resend is the transport's own: it lost its connection before an answer.
 	Resend
 )
 
@@ -26,6 +26,7 @@ const (
 // ledger.
 type tries struct {
 	started  time.Time
+	runs     time.Time // since when the total clock does
 	total    time.Duration
 	deadline time.Time
 	attempts []*Attempt
@@ -33,7 +34,7 @@ type tries struct {
 
 // limit sets the total clock, which runs from start.
 func (t *tries) limit(start time.Time, total time.Duration) {
-	t.total = total
+	t.runs, t.total = start, total
 	t.deadline = start.Add(total)
 }
 
