@@ -19,6 +19,9 @@ type lineWriter struct {
 	sse     bool
 	started bool
 	buf     []byte
+	// lasts says whether the connection outlives the answer, so far as is known
+	// when the answer begins; nil: it does.
+	lasts func() bool
 }
 
 var lineJSON = protojson.MarshalOptions{UseProtoNames: true}
@@ -66,6 +69,9 @@ func (l *lineWriter) flush(text []byte) error {
 		h.Set("Content-Type", contentType)
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
+		if l.lasts != nil && !l.lasts() {
+			h.Set("Connection", "close") // else the caller could send its next request into the closing
+		}
 	}
 	text = append(text, '\n')
 	if l.sse {

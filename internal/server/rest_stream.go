@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -35,14 +36,16 @@ func (s *restStreams) stream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	read := make(chan bool, 1) // whether the request came to its end
+	var whole atomic.Bool      // it did
 	go func() {
 		if err := sendLines(r.Body, stream); err != nil {
 			cancel(err) // never a silent half-close: the upload is torn
 		}
 		_, err := io.CopyN(io.Discard, r.Body, surplus)
+		whole.Store(err == io.EOF)
 		read <- err == io.EOF
 	}()
-	out := &lineWriter{w: w, rc: rc, sse: acceptsSSE(r)}
+	out := &lineWriter{w: w, rc: rc, sse: acceptsSSE(r), lasts: whole.Load}
 	err = copyOut(out, func() (proto.Message, error) { return stream.Recv() })
 	cancel(nil) // where the caller is gone, the RPC is not over
 	awaitEnd(func() error { _, err := stream.Recv(); return err })
