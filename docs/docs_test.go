@@ -181,7 +181,7 @@ func (r *runner) fence(i int) {
 	case kind == "sh" && rest != "norun":
 		r.sh(f, rest, r.output(i))
 	case f.info == "yaml policy":
-		if _, err := policy.Parse("policy.yaml", []byte(f.text)); err != nil {
+		if _, err := policy.Parse("policy.yaml", []byte(f.text), policy.Options{}); err != nil {
 			r.errorf(f, "the policy does not load:\n%v", err)
 		}
 		r.policy, r.served = f.text, nil
@@ -251,7 +251,7 @@ func (r *runner) serve(f fence) *child {
 }
 
 func (r *runner) refused(f fence, want *fence) {
-	_, err := policy.Parse("policy.yaml", []byte(f.text))
+	_, err := policy.Parse("policy.yaml", []byte(f.text), policy.Options{})
 	switch {
 	case err == nil:
 		r.errorf(f, "the policy loads, and the page says it does not")

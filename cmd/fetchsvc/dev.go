@@ -70,13 +70,13 @@ func (o *serveOptions) dev(ctx context.Context, httpbinAddr string, out, errs io
 // devSnapshot is the example policy, with the httpbin where it really listens.
 func (o *serveOptions) devSnapshot(upstream string) (*policy.Snapshot, error) {
 	if o.policy != "" {
-		return policy.LoadFile(o.policy)
+		return policy.Load(o.policy, policy.Options{})
 	}
 	_, port, err := net.SplitHostPort(upstream)
 	if err != nil {
 		return nil, err
 	}
-	return policy.Parse("dev", []byte(strings.ReplaceAll(devPolicy, ":8081", ":"+port)))
+	return policy.Parse("dev", []byte(strings.ReplaceAll(devPolicy, ":8081", ":"+port)), policy.Options{})
 }
 
 // banner is what to paste.

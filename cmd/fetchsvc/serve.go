@@ -42,7 +42,7 @@ func newServe() *cobra.Command {
 					log.Warn("no policy file: every call is denied; start with --policy FILE")
 				})
 			}
-			snapshot, err := policy.LoadFile(o.policy)
+			snapshot, err := policy.Load(o.policy, policy.Options{})
 			if err != nil {
 				return err
 			}

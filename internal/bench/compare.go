@@ -99,7 +99,7 @@ func (f *field) start(ctx context.Context, errs io.Writer) (err error) {
 	if err := os.WriteFile(file, []byte(policyFor(upstream.HTTP)), 0o600); err != nil {
 		return err
 	}
-	if f.snapshot, err = policy.LoadFile(file); err != nil {
+	if f.snapshot, err = policy.Load(file, policy.Options{}); err != nil {
 		return err
 	}
 	floor, err := f.spawn(ctx, nil, self, roleFloor)

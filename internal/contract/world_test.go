@@ -102,7 +102,7 @@ const userAgent = "fetchsvc/contract"
 // newWorld starts the service under policyText.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	snapshot, err := policy.Parse("contract.yaml", []byte(policyText))
+	snapshot, err := policy.Parse("contract.yaml", []byte(policyText), policy.Options{})
 	if err != nil {
 		t.Fatalf("the table's policy: %v", err)
 	}

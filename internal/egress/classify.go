@@ -33,7 +33,7 @@ func RoundTripFault(ctx context.Context, err error) *fault.Error {
 	case isAlert(err):
 		// In TLS 1.3 the client's side is done before the server has judged its
 		// certificate, so this comes as the answer to the request.
-		return fault.Wrap(fault.TLSHandshake, err, "the upstream ended the TLS session: "+protocolReason(text))
+		return fault.Wrap(fault.TLSHandshake, err, "the upstream ended the TLS session: "+alertReason(err))
 	default:
 		return fault.Wrap(fault.BadResponse, err, "the upstream's answer is not valid HTTP: "+protocolReason(text))
 	}
@@ -89,6 +89,19 @@ func isReset(err error) bool {
 func isAlert(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "remote error"
+}
+
+// alertReason is what the peer's alert says, with what to do where that is plain.
+func alertReason(err error) string {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Err == nil {
+		return protocolReason(err.Error())
+	}
+	text := protocolReason(op.Err.Error())
+	if strings.HasSuffix(text, "certificate required") {
+		text += " (it wants a client certificate: see client_certificate in the policy)"
+	}
+	return text
 }
 
 // protocolReason drops net/http's own prefixes and keeps what a peer could have

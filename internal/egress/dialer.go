@@ -29,6 +29,7 @@ type dialer struct {
 	guard    guard
 	resolver Resolver
 	connect  time.Duration
+	dns      time.Duration // 0: connect is the only cap
 }
 
 // stagger is how long one address has before the next is tried beside it
@@ -37,32 +38,58 @@ const stagger = 250 * time.Millisecond
 
 // dial resolves once, judges every answer, and dials only what it judged.
 func (d *dialer) dial(ctx context.Context, hostport string) (*conn, error) {
-	host, portText, err := net.SplitHostPort(hostport)
-	if err != nil {
-		return nil, fault.Wrap(fault.Internal, err, "a malformed address reached the dialer")
-	}
-	port, err := strconv.ParseUint(portText, 10, 16)
-	if err != nil {
-		return nil, fault.Wrap(fault.Internal, err, "a malformed port reached the dialer")
-	}
-	rec := recordFrom(ctx)
-	limit := d.connect
-	if rec != nil && rec.connect > 0 {
-		limit = rec.connect
-	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-
-	addrs, err := d.resolve(ctx, rec, host, limit)
+	to, err := splitHostPort(hostport)
 	if err != nil {
 		return nil, err
 	}
-	rec.connecting(netip.AddrPortFrom(addrs[0], uint16(port)))
+	rec := recordFrom(ctx)
+	rec.begin()
+	limit := d.limit(rec)
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return d.reach(ctx, rec, to, limit)
+}
+
+// limit is the connect clock: the call's own, or the upstream's.
+func (d *dialer) limit(rec *Record) time.Duration {
+	if rec != nil && rec.connect > 0 {
+		return rec.connect
+	}
+	return d.connect
+}
+
+// endpoint is a host, by name or by address, and a port.
+type endpoint struct {
+	host string
+	port uint16
+}
+
+func (e endpoint) String() string { return net.JoinHostPort(e.host, strconv.Itoa(int(e.port))) }
+
+func splitHostPort(hostport string) (endpoint, error) {
+	host, text, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return endpoint{}, fault.Wrap(fault.Internal, err, "a malformed address reached the dialer")
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return endpoint{}, fault.Wrap(fault.Internal, err, "a malformed port reached the dialer")
+	}
+	return endpoint{host, uint16(port)}, nil
+}
+
+// reach is dial under a clock that runs already; limit is what it began with.
+func (d *dialer) reach(ctx context.Context, rec *Record, to endpoint, limit time.Duration) (*conn, error) {
+	addrs, err := d.resolve(ctx, rec, to.host, limit)
+	if err != nil {
+		return nil, err
+	}
+	rec.connecting(netip.AddrPortFrom(addrs[0], to.port))
 	start := time.Now()
-	c, err := d.connectAny(ctx, addrs, uint16(port))
+	c, err := d.connectAny(ctx, addrs, to.port)
 	rec.connected(time.Since(start), c)
 	if err != nil {
-		return nil, connectFault(ctx, err, hostport, limit)
+		return nil, connectFault(ctx, err, to.String(), limit)
 	}
 	return c, nil
 }
@@ -72,22 +99,38 @@ func (d *dialer) resolve(ctx context.Context, rec *Record, host string, limit ti
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{addr}, d.guard.judge(addr)
 	}
-	start := time.Now()
-	addrs, err := d.resolver.LookupNetIP(ctx, "ip", host)
-	rec.resolved(time.Since(start))
+	addrs, err := d.lookUp(ctx, rec, host, limit)
 	if err != nil {
-		return nil, dnsFault(ctx, err, host, limit)
-	}
-	for i := range addrs {
-		addrs[i] = addrs[i].Unmap()
-	}
-	if len(addrs) == 0 {
-		return nil, fault.Newf(fault.DNSError, "host %s has no addresses", host)
+		return nil, err
 	}
 	if err := d.guard.judgeAll(host, addrs); err != nil {
 		return nil, err
 	}
 	return interleave(addrs), nil
+}
+
+// lookUp gives the addresses of a name, within the dns clock if there is one.
+func (d *dialer) lookUp(ctx context.Context, rec *Record, host string, limit time.Duration) ([]netip.Addr, error) {
+	clock := "connect"
+	if d.dns > 0 && d.dns < limit {
+		clock, limit = "dns", d.dns
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d.dns)
+		defer cancel()
+	}
+	start := time.Now()
+	addrs, err := d.resolver.LookupNetIP(ctx, "ip", host)
+	rec.resolved(time.Since(start))
+	if err != nil {
+		return nil, dnsFault(ctx, err, host, clock, limit)
+	}
+	if len(addrs) == 0 {
+		return nil, fault.Newf(fault.DNSError, "host %s has no addresses", host)
+	}
+	for i := range addrs {
+		addrs[i] = addrs[i].Unmap()
+	}
+	return addrs, nil
 }
 
 // interleave alternates the families, IPv6 first (RFC 8305 section 4).
@@ -207,13 +250,13 @@ func (c *conn) Write(p []byte) (int, error) {
 }
 
 // dnsFault sorts the resolver's errors.
-func dnsFault(ctx context.Context, err error, host string, limit time.Duration) error {
+func dnsFault(ctx context.Context, err error, host, clock string, limit time.Duration) error {
 	if cause := outerCause(ctx); cause != nil {
 		return cause
 	}
 	var dns *net.DNSError
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.As(err, &dns) && dns.IsTimeout {
-		return fault.Wrap(fault.DNSTimeout, err, "resolving "+host+" took longer than the connect clock of "+limit.String())
+		return fault.Wrap(fault.DNSTimeout, err, "resolving "+host+" took longer than the "+clock+" clock of "+limit.String())
 	}
 	if dns != nil && dns.IsNotFound {
 		return fault.Wrap(fault.DNSError, err, "host "+host+" does not exist")

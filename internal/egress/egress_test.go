@@ -83,8 +83,14 @@ func (r *fakeResolver) LookupNetIP(ctx context.Context, _, _ string) ([]netip.Ad
 	return out, ctx.Err()
 }
 
+// patience is how long a dial may take where no test is about that.
+const patience = 30 * time.Second
+
 func upstream(allow ...string) *policy.Upstream {
-	up := &policy.Upstream{Name: "u", Timeouts: policy.Timeouts{Connect: policy.Clock{Default: 2 * time.Second}, TLS: 2 * time.Second}, Sizes: policy.Sizes{ResponseHeader: 64 << 10}}
+	up := &policy.Upstream{Name: "u", Base: &policy.Route{Settings: policy.Settings{
+		Timeouts: policy.Timeouts{Connect: policy.Clock{Default: patience}, TLS: patience},
+		Sizes:    policy.Sizes{ResponseHeader: 64 << 10},
+	}}}
 	for _, s := range allow {
 		up.AllowAddresses = append(up.AllowAddresses, netip.MustParsePrefix(s))
 	}

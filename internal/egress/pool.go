@@ -4,13 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
-
-	"github.com/fetchsvc/fetchsvc/internal/policy"
 )
 
 // Config is what all pools share.
@@ -18,79 +15,41 @@ type Config struct {
 	// Resolver resolves names. Default: Go's own resolver, which unlike libc's
 	// reads `0x7f.1` as no address.
 	Resolver Resolver
-	// RootCAs are trusted instead of the system's.
+	// RootCAs are trusted instead of the system's where policy names no bundle.
 	RootCAs *x509.CertPool
-}
-
-// Pools holds a connection pool for each upstream. Pools outlive snapshots: an
-// upstream whose connections would be made the same way keeps them. Safe for
-// concurrent use; Close when done.
-type Pools struct {
-	cfg Config
-
-	mu    sync.Mutex
-	pools map[string]*pool
-}
-
-// NewPools makes an empty set of pools.
-func NewPools(cfg Config) *Pools {
-	if cfg.Resolver == nil {
-		cfg.Resolver = &net.Resolver{PreferGo: true}
-	}
-	return &Pools{cfg: cfg, pools: map[string]*pool{}}
-}
-
-// For gives the transport of up. It follows no redirect, keeps no cookie, reads
-// no environment, undoes no coding and adds no header that net/http can be told
-// to leave out.
-func (p *Pools) For(up *policy.Upstream) http.RoundTripper {
-	key := poolKey(up)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if known := p.pools[key]; known != nil {
-		return known.transport
-	}
-	made := newPool(p.cfg, up)
-	p.pools[key] = made
-	return made.transport
-}
-
-// Close closes idle connections; those in use close when their calls end.
-func (p *Pools) Close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, pool := range p.pools {
-		pool.transport.CloseIdleConnections()
-	}
-}
-
-// poolKey is everything that shapes a connection.
-func poolKey(up *policy.Upstream) string {
-	return fmt.Sprintf("%s|%v|%s|%s|%d", up.Name, up.AllowAddresses, up.Timeouts.Connect.Default, up.Timeouts.TLS, up.Sizes.ResponseHeader)
+	// Secrets gives what policy refers to. Default: nobody, and what needs a secret
+	// fails.
+	Secrets Secrets
+	// Log hears of files that cannot be used. Default: nobody does.
+	Log *slog.Logger
 }
 
 // pool is the connections of one upstream.
 type pool struct {
 	dialer    dialer
-	tls       *tls.Config
+	routes    *routes // nil: no proxy
+	tls       *material
 	handshake time.Duration
 	transport *http.Transport
 }
 
-func newPool(cfg Config, up *policy.Upstream) *pool {
+// clientTLS is what all TLS with upstreams has in common.
+func clientTLS(cfg Config) *tls.Config {
+	return &tls.Config{RootCAs: cfg.RootCAs, NextProtos: []string{"h2", "http/1.1"}}
+}
+
+func newPool(cfg Config, spec Spec, base *tls.Config) *pool {
 	p := &pool{
 		dialer: dialer{
-			guard:    guard{allow: up.AllowAddresses},
+			guard:    guard{allow: spec.Connection.AllowAddresses},
 			resolver: cfg.Resolver,
-			connect:  up.Timeouts.Connect.Default,
+			connect:  spec.Connect,
+			dns:      spec.DNS,
 		},
-		tls: &tls.Config{
-			RootCAs: cfg.RootCAs, MinVersion: tls.VersionTLS12,
-			NextProtos:         []string{"h2", "http/1.1"},
-			ClientSessionCache: tls.NewLRUClientSessionCache(64),
-		},
-		handshake: up.Timeouts.TLS,
+		tls:       newMaterial(cfg, spec.Connection.TLS, base),
+		handshake: spec.TLSHandshake,
 	}
+	p.routes = newRoutes(cfg, spec, p.dialer)
 	p.transport = &http.Transport{
 		DialContext:            p.dialPlain,
 		DialTLSContext:         p.dialTLS,
@@ -100,15 +59,31 @@ func newPool(cfg Config, up *policy.Upstream) *pool {
 		MaxIdleConnsPerHost:    1024, // Go's default of 2 doubles the cost of a call
 		IdleConnTimeout:        90 * time.Second,
 		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: up.Sizes.ResponseHeader,
+		MaxResponseHeaderBytes: spec.ResponseHeader,
 		ReadBufferSize:         16 << 10,
 		WriteBufferSize:        16 << 10,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
 	}
+	p.tls.changed = p.transport.CloseIdleConnections
 	return p
 }
 
+// roundTripper is the way in.
+func (p *pool) roundTripper() http.RoundTripper {
+	if r := p.routes; r != nil && (r.fixed.absolute() || r.http.absolute()) {
+		return absolute{p}
+	}
+	return p.transport
+}
+
 func (p *pool) dialPlain(ctx context.Context, _, hostport string) (net.Conn, error) {
+	px, err := p.routes.choose("http", hostport)
+	if err != nil {
+		return nil, err
+	}
+	if px != nil {
+		return p.via(ctx, px, hostport, px.absolute())
+	}
 	c, err := p.dialer.dial(ctx, hostport)
 	if err != nil {
 		return nil, err // not c: a nil *conn is no nil net.Conn
@@ -117,7 +92,7 @@ func (p *pool) dialPlain(ctx context.Context, _, hostport string) (net.Conn, err
 }
 
 func (p *pool) dialTLS(ctx context.Context, _, hostport string) (net.Conn, error) {
-	c, err := p.dialer.dial(ctx, hostport)
+	c, err := p.dialForTLS(ctx, hostport)
 	if err != nil {
 		return nil, err
 	}
@@ -128,16 +103,29 @@ func (p *pool) dialTLS(ctx context.Context, _, hostport string) (net.Conn, error
 	return tc, nil
 }
 
+// dialForTLS opens what TLS with hostport is spoken on.
+func (p *pool) dialForTLS(ctx context.Context, hostport string) (net.Conn, error) {
+	px, err := p.routes.choose("https", hostport)
+	if err != nil {
+		return nil, err
+	}
+	if px != nil {
+		return p.via(ctx, px, hostport, false)
+	}
+	c, err := p.dialer.dial(ctx, hostport)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
 // OnClose has f called, once, when c is closed from this side, as the transport
 // does on any failure; nil: nothing is. Only one f is kept, so c, a connection of
 // a pool, must carry one request at a time. f must not block.
 func OnClose(c net.Conn, f func()) {
-	if tc, ok := c.(*tls.Conn); ok {
-		c = tc.NetConn()
-	}
-	own, ok := c.(*conn)
+	own := beneath(c)
 	switch {
-	case !ok:
+	case own == nil:
 	case f == nil:
 		own.onClose.Store(nil)
 	default:
@@ -152,10 +140,24 @@ func Written(c net.Conn) (n int64, exclusive bool) {
 	exclusive = true
 	if tc, ok := c.(*tls.Conn); ok {
 		exclusive = tc.ConnectionState().NegotiatedProtocol != "h2"
-		c = tc.NetConn()
 	}
-	if own, ok := c.(*conn); ok {
+	if own := beneath(c); own != nil {
 		return own.written.Load(), exclusive
 	}
 	return 0, false
+}
+
+// beneath gives the TCP connection under c: there is one session of TLS on it,
+// or two through an https proxy, or none.
+func beneath(c net.Conn) *conn {
+	for {
+		switch layer := c.(type) {
+		case *conn:
+			return layer
+		case *tls.Conn:
+			c = layer.NetConn()
+		default:
+			return nil
+		}
+	}
 }

@@ -20,9 +20,17 @@ type Record struct {
 // Dialed is how a connection came about.
 type Dialed struct {
 	// DNS, Connect and TLS are the phases' durations; 0: it did not take place.
+	// Through a proxy, DNS is its name's and the target's together, and Connect
+	// lasts until the proxy has connected.
 	DNS, Connect, TLS time.Duration
-	// Address is the one that answered, else the first that was tried.
+	// Address is the one that answered, else the first that was tried; through a
+	// proxy it is the proxy's.
 	Address string
+	// Proxy is scheme://host:port of the proxy; empty: none.
+	Proxy string
+	// Target is the judged address that the proxy was asked to connect to; empty
+	// without a proxy, and where the proxy resolves the name.
+	Target string
 }
 
 type recordKey struct{}
@@ -41,9 +49,52 @@ func recordFrom(ctx context.Context) *Record {
 
 // Dialed gives what is known so far.
 func (r *Record) Dialed() Dialed {
+	if r == nil {
+		return Dialed{}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.dialed
+}
+
+// begin forgets the dial before: one try may need two.
+func (r *Record) begin() {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dialed = Dialed{}
+}
+
+// through notes the proxy.
+func (r *Record) through(proxy string) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dialed.Proxy = proxy
+}
+
+// asking notes the address that a proxy is asked for.
+func (r *Record) asking(target netip.AddrPort) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dialed.Target = target.String()
+}
+
+// tunnelled notes how long the way through the proxy took, names apart.
+func (r *Record) tunnelled(took time.Duration) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dialed.Connect = max(took, 0)
 }
 
 func (r *Record) resolved(took time.Duration) {
@@ -52,7 +103,7 @@ func (r *Record) resolved(took time.Duration) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.dialed.DNS = took
+	r.dialed.DNS += took
 }
 
 // connecting notes the first address before it is dialled: a try that a clock

@@ -12,23 +12,33 @@ import (
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 )
 
-// secure runs the TLS handshake on a fresh connection, within its own clock.
-func (p *pool) secure(ctx context.Context, raw *conn, hostport string) (*tls.Conn, error) {
+// secure runs the TLS handshake with hostport on a fresh connection, within its
+// own clock. It closes raw if that fails.
+func (p *pool) secure(ctx context.Context, raw net.Conn, hostport string) (*tls.Conn, error) {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
+		_ = raw.Close()
 		return nil, fault.Wrap(fault.Internal, err, "a malformed address reached the TLS dialer")
 	}
-	cfg := p.tls.Clone()
-	cfg.ServerName = host
-	ctx, cancel := context.WithTimeout(ctx, p.handshake)
-	defer cancel()
 	start := time.Now()
-	tc := tls.Client(raw, cfg)
-	err = tc.HandshakeContext(ctx)
+	tc, err := handshake(ctx, raw, p.tls, host, p.handshake)
 	recordFrom(ctx).secured(time.Since(start))
+	return tc, err
+}
+
+// handshake makes raw a TLS session with host.
+func handshake(ctx context.Context, raw net.Conn, m *material, host string, limit time.Duration) (*tls.Conn, error) {
+	cfg, err := m.config(host)
 	if err != nil {
 		_ = raw.Close()
-		return nil, tlsFault(ctx, err, host, p.handshake)
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	tc := tls.Client(raw, cfg)
+	if err := tc.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		return nil, tlsFault(ctx, err, host, limit)
 	}
 	return tc, nil
 }
@@ -40,8 +50,8 @@ func tlsFault(ctx context.Context, err error, host string, limit time.Duration) 
 		invalid x509.CertificateInvalidError
 		name    x509.HostnameError
 		unknown x509.UnknownAuthorityError
+		weak    x509.InsecureAlgorithmError
 		record  tls.RecordHeaderError
-		alert   tls.AlertError
 	)
 	switch {
 	case outerCause(ctx) != nil:
@@ -52,14 +62,18 @@ func tlsFault(ctx context.Context, err error, host string, limit time.Duration) 
 		return fault.Wrap(fault.TLSCertExpired, err, "the certificate of "+host+" is out of date: "+validity(invalid.Cert))
 	case errors.As(err, &name):
 		return fault.Wrap(fault.TLSCertName, err, "the certificate of the server at "+host+" is for other names")
+	case errors.Is(err, errPin):
+		return fault.Wrap(fault.TLSCertUntrusted, err, "no public key in the certificate chain of "+host+" matches a pin of the policy (spki_pins)")
+	case errors.As(err, &weak):
+		return fault.Wrap(fault.TLSCertUntrusted, err, "the certificate of "+host+" is signed with a broken algorithm: "+weak.Error())
 	case errors.As(err, &unknown):
 		return fault.Wrap(fault.TLSCertUntrusted, err, "the certificate of "+host+" is signed by no authority that is trusted here")
 	case errors.As(err, &invalid):
 		return fault.Wrap(fault.TLSCertUntrusted, err, "the certificate of "+host+" is not acceptable: "+invalid.Error())
 	case errors.As(err, &record):
 		return fault.Wrap(fault.TLSHandshake, err, host+" answered the TLS handshake with something that is not TLS; is it plain http?")
-	case errors.As(err, &alert):
-		return fault.Wrap(fault.TLSHandshake, err, host+" refused the TLS handshake: "+alert.Error())
+	case isAlert(err):
+		return fault.Wrap(fault.TLSHandshake, err, host+" refused the TLS handshake: "+alertReason(err))
 	case errors.Is(err, io.EOF), isReset(err):
 		return fault.Wrap(fault.TLSHandshake, err, host+" broke the connection during the TLS handshake")
 	default:

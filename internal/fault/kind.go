@@ -61,6 +61,20 @@ const (
 	TLSHandshake Kind = "TLS_HANDSHAKE_FAILED"
 )
 
+// The forward proxy on the way to the upstream. Nothing of the request was sent.
+const (
+	// ProxyUnreachable: no connection to the proxy itself.
+	ProxyUnreachable Kind = "PROXY_UNREACHABLE"
+	// ProxyAuthRequired: the proxy wants a user name and password, or others.
+	ProxyAuthRequired Kind = "PROXY_AUTH_REQUIRED"
+	// ProxyDenied: the proxy refuses to connect to the upstream.
+	ProxyDenied Kind = "PROXY_DENIED"
+	// ProxyTLS: no TLS session with an https proxy.
+	ProxyTLS Kind = "PROXY_TLS_FAILED"
+	// ProxyBadResponse: the proxy does not speak its protocol, or hung up.
+	ProxyBadResponse Kind = "PROXY_BAD_RESPONSE"
+)
+
 // Waiting for the upstream, or hearing nonsense from it.
 const (
 	// ConnectionReset: the connection broke before a complete response head.
@@ -100,6 +114,13 @@ const (
 	Cancelled Kind = "CANCELLED"
 	// Overloaded: this replica lacks something it needs for another call.
 	Overloaded Kind = "OVERLOADED"
+	// CredentialUnavailable: the secret of the call's credential cannot be read.
+	CredentialUnavailable Kind = "CREDENTIAL_UNAVAILABLE"
+	// PoolFull: as many calls to the upstream are in flight, and as many wait, as
+	// policy allows (limits.concurrent, limits.queue).
+	PoolFull Kind = "POOL_FULL"
+	// PoolTimeout: none of the upstream's places became free within the pool clock.
+	PoolTimeout Kind = "POOL_TIMEOUT"
 	// ShuttingDown: this replica is stopping and takes no new calls.
 	ShuttingDown Kind = "SHUTTING_DOWN"
 	// Internal: a defect of fetchsvc.
@@ -113,9 +134,10 @@ func Kinds() []Kind {
 		ForeignOrigin, NotFound, MethodNotAllowed, Unimplemented,
 		DNSError, DNSTimeout, ConnectionRefused, HostUnreachable, ConnectTimeout, TLSTimeout,
 		TLSCertExpired, TLSCertName, TLSCertUntrusted, TLSHandshake,
+		ProxyUnreachable, ProxyAuthRequired, ProxyDenied, ProxyTLS, ProxyBadResponse,
 		ConnectionReset, FirstByteTimeout, IdleTimeout, AttemptTimeout, TotalTimeout, BodyCutShort,
 		BadResponse, ResponseHeaderTooLarge, ResponseTooLarge, BadContentCoding, TooManyRedirects,
 		BadRedirect, UpstreamStatus,
-		Cancelled, Overloaded, ShuttingDown, Internal,
+		Cancelled, CredentialUnavailable, Overloaded, PoolFull, PoolTimeout, ShuttingDown, Internal,
 	}
 }

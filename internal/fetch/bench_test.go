@@ -49,7 +49,7 @@ func BenchmarkEngine(b *testing.B) {
 	})
 
 	b.Run("engine", func(b *testing.B) {
-		snapshot, err := policy.Parse("bench", []byte("upstreams:\n  - {name: bench, hosts: ['127.0.0.1:*'], schemes: [http], unsafe_allow_addresses: [127.0.0.0/8]}\n"))
+		snapshot, err := policy.Parse("bench", []byte("upstreams:\n  - {name: bench, hosts: ['127.0.0.1:*'], schemes: [http], unsafe_allow_addresses: [127.0.0.0/8]}\n"), policy.Options{})
 		if err != nil {
 			b.Fatal(err)
 		}

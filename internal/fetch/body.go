@@ -33,6 +33,8 @@ type receivedBody struct {
 	try  *Try
 	idle time.Duration
 	due  *time.Timer
+	// onClose runs once it is closed; nil: nothing does.
+	onClose func()
 
 	minRate int64
 	waited  time.Duration // for the upstream, since the rate was measured
@@ -97,6 +99,9 @@ func (b *receivedBody) Close() error {
 	err := b.body.Close()
 	b.try.end(nil)
 	b.try.release()
+	if b.onClose != nil {
+		b.onClose()
+	}
 	return err
 }
 
@@ -112,14 +117,14 @@ func (*buffered) Close() error { return nil }
 // buffer reads the body inside the try, so that one that breaks off can be tried
 // again and the attempt clock covers it. The body of a redirect that will be
 // followed is left alone.
-func buffer(_ *policy.Upstream, next TryFunc) TryFunc {
+func buffer(_ *policy.Route, next TryFunc) TryFunc {
 	return func(ctx context.Context, t *Try) (*http.Response, error) {
 		res, err := next(ctx, t)
 		if err != nil {
 			return nil, err
 		}
 		t.answered(res)
-		if plan := t.call.redirect(res); plan.next != nil || plan.err != nil || !t.call.buffered {
+		if plan := t.call.redirect(ctx, res); plan.next != nil || plan.err != nil || !t.call.buffered {
 			return res, nil
 		}
 		data, truncated, err := t.readAll(res)

@@ -2,17 +2,21 @@ package fetch
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
 )
 
-// limits are the effective bounds of a call on one upstream; zero clocks are off.
+// limits are the effective bounds of a call on one route; zero clocks are off.
 type limits struct {
-	total, attempt, connect, firstByte, idle, streamTotal time.Duration
+	total, attempt, connect, firstByte, idle, streamTotal, pool time.Duration
 
-	maxBytes, minRate int64
+	maxBytes, maxDecoded, ratio, minRate int64
+
+	redirects    policy.RedirectMode
+	maxRedirects int
 }
 
 // bounder lays what a caller asks for over what policy sets. On the first hop a
@@ -27,9 +31,12 @@ type bounder struct {
 }
 
 func (b *bounder) over(field string, wish, bound any) {
-	b.problems = append(b.problems, fault.Violation{Field: field, Reason: fmt.Sprintf(
-		"%v is over the bound of %v that policy sets for upstream %q: ask for that much or less, or leave it out",
-		wish, bound, b.upstream)})
+	b.fail(field, fmt.Sprintf("%v is over the bound of %v that policy sets for upstream %q: ask for that much or less, or leave it out",
+		wish, bound, b.upstream))
+}
+
+func (b *bounder) fail(field, reason string) {
+	b.problems = append(b.problems, fault.Violation{Field: field, Reason: reason})
 }
 
 func (b *bounder) clock(field string, wish time.Duration, c policy.Clock) time.Duration {
@@ -60,44 +67,165 @@ func optional(c, total policy.Clock) policy.Clock {
 	return c
 }
 
-func (b *bounder) limits(req *Request, up *policy.Upstream) limits {
-	wish, t := req.Timeouts, &up.Timeouts
+func (b *bounder) limits(req *Request, r *policy.Route) limits {
+	wish, t := req.Timeouts, &r.Timeouts
 	l := limits{
 		total:     b.clock("timeouts.total", wish.Total, t.Total),
 		attempt:   b.clock("timeouts.attempt", wish.Attempt, optional(t.Attempt, t.Total)),
 		connect:   b.clock("timeouts.connect", wish.Connect, t.Connect),
 		firstByte: b.clock("timeouts.first_byte", wish.FirstByte, optional(t.FirstByte, t.Total)),
 		idle:      b.clock("timeouts.idle", wish.Idle, b.idle(t.Idle, t.Total)),
-		maxBytes:  up.Sizes.Response,
+		ratio:     r.Sizes.Ratio,
 
-		streamTotal: t.StreamTotal, minRate: up.MinRate,
+		streamTotal: t.StreamTotal, pool: t.Pool, minRate: r.MinRate,
 	}
+	b.sizes(&l, req, &r.Sizes)
+	b.redirects(&l, req.Redirects, &r.Redirects)
+	return l
+}
+
+func (b *bounder) sizes(l *limits, req *Request, s *policy.Sizes) {
+	l.maxBytes, l.maxDecoded = s.Response.Default, s.Decoded
 	switch {
 	case b.streamed:
 		l.maxBytes = req.MaxResponseBytes
 	case req.MaxResponseBytes > 0:
-		l.maxBytes = min(req.MaxResponseBytes, up.Sizes.ResponseMax)
+		l.maxBytes = min(req.MaxResponseBytes, s.Response.Max)
 	}
-	if req.MaxResponseBytes > up.Sizes.ResponseMax && !b.streamed {
-		b.over("max_response_bytes", policy.FormatSize(req.MaxResponseBytes), policy.FormatSize(up.Sizes.ResponseMax))
+	switch {
+	case s.Decoded == 0 && b.streamed:
+		l.maxDecoded = math.MaxInt64
+	case s.Decoded == 0:
+		l.maxDecoded = l.maxBytes
+	}
+	if req.MaxResponseBytes > s.Response.Max && !b.streamed {
+		b.over("max_response_bytes", policy.FormatSize(req.MaxResponseBytes), policy.FormatSize(s.Response.Max))
 		b.problems[len(b.problems)-1].Reason += "; Stream takes a body of any size"
 	}
-	if req.MaxAttempts > 1 {
-		b.problems = append(b.problems, fault.Violation{Field: "retry.max_attempts",
-			Reason: "no policy can grant retries yet: leave it out, or ask for 1"})
-	}
-	return l
 }
 
-// checkBody holds the upstream's request size, on every hop that has the body.
-// An upload is not held in memory and has none.
-func checkBody(b Body, up *policy.Upstream) error {
+func (b *bounder) redirects(l *limits, wish Redirects, r *policy.Redirects) {
+	l.redirects, l.maxRedirects = r.Mode.Default, r.Limit.Default
+	if wish.Mode != nil {
+		if l.redirects = *wish.Mode; *wish.Mode > r.Mode.Max {
+			b.over("redirects.mode", wish.Mode, r.Mode.Max)
+			l.redirects = r.Mode.Max
+		}
+	}
+	if wish.Limit != nil {
+		if l.maxRedirects = *wish.Limit; *wish.Limit > r.Limit.Max {
+			b.over("redirects.max", *wish.Limit, r.Limit.Max)
+			l.maxRedirects = r.Limit.Max
+		}
+	}
+}
+
+// retry gives the route's own where the caller asks for nothing, else a copy.
+func (b *bounder) retry(wish *Retry, r *policy.Retry) *policy.Retry {
+	if wish == nil {
+		return r
+	}
+	out := *r
+	if n := wish.MaxAttempts; n != nil {
+		if out.MaxAttempts.Default = *n; *n > r.MaxAttempts.Max {
+			b.over("retry.max_attempts", *n, r.MaxAttempts.Max)
+			out.MaxAttempts.Default = r.MaxAttempts.Max
+		}
+	}
+	if d := wish.RetryAfterMax; d != nil {
+		if out.RetryAfterMax = *d; *d > r.RetryAfterMax {
+			b.over("retry.retry_after_max", *d, r.RetryAfterMax)
+			out.RetryAfterMax = r.RetryAfterMax
+		}
+	}
+	for _, c := range []struct {
+		wish *int
+		out  *int
+	}{{wish.Connect, &out.Connect}, {wish.Read, &out.Read}, {wish.Status, &out.Status}, {wish.Other, &out.Other}} {
+		if c.wish != nil {
+			*c.out = *c.wish
+		}
+	}
+	if len(wish.Statuses) > 0 {
+		out.Statuses = wish.Statuses
+	}
+	if len(wish.Methods) > 0 {
+		if err := out.SetMethods(wish.Methods); err != nil {
+			b.fail("retry.methods", err.Error())
+		}
+	}
+	out.IgnoreRetryAfter = out.IgnoreRetryAfter || wish.IgnoreRetryAfter
+	b.backoff(wish, &out.Backoff)
+	return &out
+}
+
+func (b *bounder) backoff(wish *Retry, out *policy.Backoff) {
+	if wish.Base != nil {
+		out.Base = *wish.Base
+		out.Max = max(out.Max, out.Base)
+	}
+	if wish.Max != nil {
+		out.Max = *wish.Max
+		if wish.Base != nil && *wish.Base > *wish.Max {
+			b.fail("retry.backoff.base", fmt.Sprintf("the first wait %s is over the longest, %s: lower it", *wish.Base, *wish.Max))
+		}
+	}
+	if wish.Jitter != "" {
+		out.Jitter = wish.Jitter
+	}
+}
+
+// checkRequest holds the bounds of what is sent.
+func checkRequest(req *Request, b Body, r *policy.Route) error {
+	size := int64(len(req.URL.Path) + len(req.URL.Query))
+	for name, values := range req.Header {
+		for _, v := range values {
+			size += int64(len(name) + len(v) + len(": \r\n"))
+		}
+	}
+	if size > r.Sizes.RequestHeader {
+		return fault.Newf(fault.RequestTooLarge, "the URL and the headers together are %d bytes, over the %s that upstream %q takes: send fewer or shorter ones",
+			size, policy.FormatSize(r.Sizes.RequestHeader), r.Upstream.Name)
+	}
+	return checkBody(b, r)
+}
+
+// checkBody holds the route's request size, on every hop that has the body. An
+// upload is not held in memory and has none.
+func checkBody(b Body, r *policy.Route) error {
 	if _, streamed := b.(Upload); streamed || b == nil {
 		return nil
 	}
-	if b.Size() > up.Sizes.Request {
+	if b.Size() > r.Sizes.Request {
 		return fault.Newf(fault.RequestTooLarge, "the request body of %d bytes is over the %s that upstream %q takes",
-			b.Size(), policy.FormatSize(up.Sizes.Request), up.Name)
+			b.Size(), policy.FormatSize(r.Sizes.Request), r.Upstream.Name)
+	}
+	return nil
+}
+
+// granted refuses what policy must grant by name and does not.
+func granted(req *Request, r *policy.Route) error {
+	g := r.Upstream.Grants
+	refuse := func(field, grant string) error {
+		return fault.Newf(fault.NotGranted, "%s: policy does not grant this to calls of upstream %q; leave it out, or have %s added to its grants", field, r.Upstream.Name, grant)
+	}
+	if req.Credential != "" && (r.Credential == nil || r.Credential.Name != req.Credential) {
+		return fault.Newf(fault.NotGranted, "credential: policy does not let calls of upstream %q choose %q; leave it out", r.Upstream.Name, req.Credential)
+	}
+	if req.Host != "" && !g.Host {
+		return refuse("request_host", "unsafe_request_host")
+	}
+	o := req.Connection
+	switch {
+	case o == nil:
+	case o.Proxy != nil && !g.Proxy:
+		return refuse("proxy", "request_proxy")
+	case len(o.CAPEM) > 0 && !g.CA:
+		return refuse("ca_pem", "request_ca")
+	case (len(o.CertPEM) > 0 || !o.KeyPEM.IsZero()) && !g.ClientCert:
+		return refuse("client_cert", "request_client_cert")
+	case o.SkipVerify && !g.SkipVerify:
+		return refuse("skip_verify", "unsafe_skip_verify")
 	}
 	return nil
 }

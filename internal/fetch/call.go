@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/fetchsvc/fetchsvc/internal/egress"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
 	"github.com/fetchsvc/fetchsvc/internal/target"
 )
@@ -31,10 +32,13 @@ type Request struct {
 	// Body is the request body; nil: none.
 	Body Body
 
+	// IdempotencyKey goes into the header that policy names for it.
+	IdempotencyKey string
+
 	// Timeouts are what the caller asks for; zero members: policy's defaults.
 	Timeouts Timeouts
-	// MaxAttempts is how often to try at most; 0: policy's default.
-	MaxAttempts int
+	// Retry is what the caller asks for; nil: policy's.
+	Retry *Retry
 	// Redirects says which to follow.
 	Redirects Redirects
 	// MaxResponseBytes bounds the response body, coded and decoded; 0: policy's.
@@ -45,6 +49,25 @@ type Request struct {
 	KeepCoded bool
 	// FailOnStatus makes a status of 400 or more a failure.
 	FailOnStatus bool
+	// Credential is the name of the one to use; empty: policy's choice.
+	Credential string
+	// Host is sent instead of the URL's; policy must grant it.
+	Host string
+	// Connection is the caller's own way to connect; policy must grant it. Nil:
+	// policy's.
+	Connection *egress.Override
+}
+
+// Retry is what a caller asks for; nil and zero members: policy's.
+type Retry struct {
+	MaxAttempts                  *int
+	Connect, Read, Status, Other *int
+	Statuses                     []int
+	Methods                      []string
+	Base, Max                    *time.Duration
+	Jitter                       string
+	IgnoreRetryAfter             bool
+	RetryAfterMax                *time.Duration
 }
 
 // Timeouts are clocks that a caller asks for; zero: policy's default.
@@ -52,23 +75,10 @@ type Timeouts struct {
 	Total, Attempt, Connect, FirstByte, Idle time.Duration
 }
 
-// RedirectMode says where redirects may lead.
-type RedirectMode uint8
-
-// The modes, from policy's default outward.
-const (
-	RedirectDefault RedirectMode = iota
-	RedirectNone
-	RedirectSameOrigin
-	RedirectSameUpstream
-	RedirectAny
-)
-
-// Redirects says which redirects to follow.
+// Redirects says which redirects to follow; nil members: policy's.
 type Redirects struct {
-	Mode RedirectMode
-	// Max is how many; negative: the default of 10.
-	Max int
+	Mode  *policy.RedirectMode
+	Limit *int
 }
 
 // Body is a request body. Open may be called once for each try if Replayable.
@@ -145,6 +155,9 @@ type Call struct {
 	}
 	// rateWindow is what min_rate is measured over.
 	rateWindow time.Duration
+	engine     *Engine
+	// key is the idempotency key; empty: none.
+	key string
 }
 
 // hop is one stop of the redirect chain.
@@ -154,7 +167,10 @@ type hop struct {
 	method   string
 	header   http.Header
 	body     Body
+	route    *policy.Route
 	upstream *policy.Upstream
 	chain    *chain
 	limits   limits
+	// retry is the route's, or the caller's within its bounds.
+	retry *policy.Retry
 }

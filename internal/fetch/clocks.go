@@ -13,7 +13,7 @@ import (
 // what is left of the total, and the first_byte clock where one is set. They are
 // released when the body is closed, never before: a cancelled context would cut
 // the body off.
-func attemptClocks(_ *policy.Upstream, next TryFunc) TryFunc {
+func attemptClocks(_ *policy.Route, next TryFunc) TryFunc {
 	return func(ctx context.Context, t *Try) (*http.Response, error) {
 		ctx, t.cancel = context.WithCancelCause(ctx)
 		t.armAttempt()

@@ -3,14 +3,18 @@ package fetch
 import (
 	"cmp"
 	"context"
+	"math/rand/v2"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/fetchsvc/fetchsvc/internal/auth"
 	"github.com/fetchsvc/fetchsvc/internal/content"
 	"github.com/fetchsvc/fetchsvc/internal/egress"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
+	"github.com/fetchsvc/fetchsvc/internal/target"
 )
 
 // Config is what an Engine is made of.
@@ -19,6 +23,11 @@ type Config struct {
 	Pools *egress.Pools
 	// UserAgent is sent where the caller gives none. Required.
 	UserAgent string
+	// Secrets reads what credentials are made of; nil: there are none.
+	Secrets auth.Secrets
+	// Reported is told of each hop that a rule in report mode would have refused;
+	// nil: nobody is.
+	Reported func(ctx context.Context, r Report)
 	// RateWindow is how much waiting policy's min_rate is measured over. Default
 	// 10 s, which is what the policy's documentation says.
 	RateWindow time.Duration
@@ -30,14 +39,29 @@ type Engine struct {
 	// The values of headers that are sent unasked, shared by all requests.
 	userAgent, acceptEncoding []string
 	rateWindow                time.Duration
+	secrets                   auth.Secrets
+	reported                  func(context.Context, Report)
+	// What outlives a snapshot, by upstream.
+	budgets budgets
+	// random draws from [0, 1).
+	random func() float64
+	slots   slotsOf
 
+	using   sync.Mutex // held by Use
 	current atomic.Pointer[generation]
+}
+
+// Report is a hop that was made although a rule in report mode refuses it.
+type Report struct {
+	Caller, Method, Upstream, Reason string
+	// Place is the URL without its query.
+	Place string
 }
 
 // generation is one snapshot with the chains compiled from it.
 type generation struct {
 	snapshot *policy.Snapshot
-	chains   map[*policy.Upstream]*chain
+	chains   map[*policy.Route]*chain
 }
 
 // New makes an Engine that denies everything until Use gives it a policy.
@@ -47,18 +71,34 @@ func New(cfg Config) *Engine {
 		userAgent:      []string{cfg.UserAgent},
 		acceptEncoding: []string{content.AcceptEncoding()},
 		rateWindow:     cmp.Or(cfg.RateWindow, rateWindow),
+		secrets:        cfg.Secrets,
+		reported:       cfg.Reported,
+		random:         rand.Float64,
 	}
 	e.Use(policy.DenyAll())
 	return e
 }
 
-// Use puts a snapshot in force for the calls that begin from now on.
+// Use puts a snapshot in force for the calls that begin from now on. Those in
+// flight end under the one that they began with. What upstreams have in common
+// with the snapshot before, such as warm connections and spent budgets, stays.
 func (e *Engine) Use(s *policy.Snapshot) {
-	g := &generation{snapshot: s, chains: make(map[*policy.Upstream]*chain, len(s.Upstreams))}
+	e.using.Lock()
+	defer e.using.Unlock()
+	g := &generation{snapshot: s, chains: make(map[*policy.Route]*chain, len(s.Upstreams))}
+	keep := make(map[string]bool, len(s.Upstreams))
 	for _, up := range s.Upstreams {
-		g.chains[up] = e.compile(up)
+		keep[up.Name] = true
+		shared := e.share(up)
+		g.chains[up.Base] = e.compile(up.Base, shared)
+		for _, r := range up.Routes {
+			g.chains[r] = e.compile(r, shared)
+		}
 	}
 	e.current.Store(g)
+	e.budgets.prune(keep)
+	e.slots.prune(keep)
+	e.pools.Prune(s.Upstreams)
 }
 
 // Snapshot gives the policy in force.
@@ -81,7 +121,7 @@ func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
 }
 
 func (e *Engine) newCall(req *Request, buffered bool) *Call {
-	c := &Call{req: req, gen: e.current.Load(), buffered: buffered, rateWindow: e.rateWindow}
+	c := &Call{req: req, gen: e.current.Load(), buffered: buffered, rateWindow: e.rateWindow, engine: e, key: req.IdempotencyKey}
 	c.tries.started = time.Now()
 	return c
 }
@@ -99,7 +139,7 @@ func (c *Call) account(out *Response) {
 
 // run walks the hops to the response that answers the call.
 func (c *Call) run(ctx context.Context) (*http.Response, error) {
-	if err := c.begin(); err != nil {
+	if err := c.begin(ctx); err != nil {
 		return nil, err
 	}
 	for {
@@ -107,7 +147,7 @@ func (c *Call) run(ctx context.Context) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		plan := c.redirect(res)
+		plan := c.redirect(ctx, res)
 		if plan.err != nil {
 			discard(res.Body)
 			return nil, plan.err
@@ -128,24 +168,43 @@ func (c *Call) run(ctx context.Context) (*http.Response, error) {
 }
 
 // begin enters the first hop.
-func (c *Call) begin() error {
-	up, err := c.gen.snapshot.Match(c.req.URL)
+func (c *Call) begin(ctx context.Context) error {
+	route, err := c.decide(ctx, c.req.Method, c.req.URL)
 	if err != nil {
 		return err
 	}
-	b := bounder{upstream: up.Name, streamed: !c.buffered}
-	lim := b.limits(c.req, up)
+	b := bounder{upstream: route.Upstream.Name, streamed: !c.buffered}
+	lim, again := b.limits(c.req, route), b.retry(c.req.Retry, &route.Retry)
 	if len(b.problems) > 0 {
 		return fault.InvalidAll(b.problems)
 	}
-	if err := checkBody(c.req.Body, up); err != nil {
+	if err := granted(c.req, route); err != nil {
+		return err
+	}
+	if err := checkRequest(c.req, c.req.Body, route); err != nil {
 		return err
 	}
 	c.tries.limit(c.tries.started, lim.total)
 	c.hop = &c.first.hop
 	*c.hop = hop{
 		url: c.req.URL, method: c.req.Method, header: c.req.Header, body: c.req.Body,
-		upstream: up, chain: c.gen.chains[up], limits: lim,
+		route: route, upstream: route.Upstream, chain: c.gen.chains[route], limits: lim, retry: again,
 	}
+	c.placeKey(c.hop)
 	return nil
+}
+
+// decide asks policy about one hop.
+func (c *Call) decide(ctx context.Context, method string, u target.URL) (*policy.Route, error) {
+	q := policy.Query{Caller: c.req.Caller, Method: method, URL: u}
+	d, err := c.gen.snapshot.Decide(q)
+	if err != nil {
+		return nil, err
+	}
+	if d.Reported != "" && c.engine.reported != nil {
+		c.engine.reported(ctx, Report{
+			Caller: q.Caller, Method: method, Upstream: d.Route.Upstream.Name, Reason: d.Reported, Place: u.Place(),
+		})
+	}
+	return d.Route, nil
 }

@@ -35,7 +35,7 @@ upstreams:
 
 func newEngine(t testing.TB, text string) *Engine {
 	t.Helper()
-	s, err := policy.Parse("test", []byte(text))
+	s, err := policy.Parse("test", []byte(text), policy.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,18 +52,24 @@ func request(t testing.TB, method, url string) *Request {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Request{Method: method, URL: u, Header: http.Header{}, Redirects: Redirects{Max: -1}}
+	return &Request{Method: method, URL: u, Header: http.Header{}}
 }
 
 // TestRings pins what happens to a call and in which order: a change here is a
 // change of behaviour.
 func TestRings(t *testing.T) {
 	e := newEngine(t, local)
-	var names []string
-	for _, s := range e.tryRing() {
-		names = append(names, s.name)
+	var calls, tries []string
+	for _, s := range e.callRing() {
+		calls = append(calls, s.name)
 	}
-	if got, want := strings.Join(names, " > "), "ledger > clocks > buffer > headers > send"; got != want {
+	for _, s := range e.tryRing() {
+		tries = append(tries, s.name)
+	}
+	if got, want := strings.Join(calls, " > "), "slots > retry"; got != want {
+		t.Errorf("the call ring is %s, want %s", got, want)
+	}
+	if got, want := strings.Join(tries, " > "), "ledger > clocks > buffer > headers > auth > send"; got != want {
 		t.Errorf("the try ring is %s, want %s", got, want)
 	}
 }

@@ -10,10 +10,6 @@ import (
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 )
 
-// maxRatio is how much larger than its coded form a body may be. Zeros reach
-// 1,000 with gzip; text that anybody meant stays well below 200.
-const maxRatio = 200
-
 // finish turns the last hop's response into the answer.
 func (c *Call) finish(res *http.Response, out *Response) error {
 	body, ok := res.Body.(*buffered)
@@ -76,7 +72,7 @@ func (c *Call) decode(out *Response) error {
 	if err != nil || coding == "" {
 		return err
 	}
-	lim := content.Limits{MaxDecoded: c.hop.limits.maxBytes, MaxRatio: maxRatio, AllowTruncated: c.req.AllowTruncated}
+	lim := content.Limits{MaxDecoded: c.hop.limits.maxDecoded, MaxRatio: c.hop.limits.ratio, AllowTruncated: c.req.AllowTruncated}
 	coded, cut := out.Body, out.Truncated
 	out.Body, out.Truncated, err = content.Decode(coding, coded, lim)
 	if err != nil && cut && errors.Is(err, fault.BadContentCoding) {

@@ -4,16 +4,15 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"slices"
 	"sort"
 	"strings"
 	"time"
 
 	"github.com/fetchsvc/fetchsvc/internal/fault"
+	"github.com/fetchsvc/fetchsvc/internal/policy"
 	"github.com/fetchsvc/fetchsvc/internal/target"
 )
-
-// maxRedirects is how many redirects are followed where nobody says otherwise.
-const maxRedirects = 10
 
 // redirectPlan is what a response means for the redirect chain. All zero: it is
 // the answer.
@@ -30,7 +29,7 @@ type redirectPlan struct {
 }
 
 // redirect judges res once; the buffering stage asks before the loop does.
-func (c *Call) redirect(res *http.Response) redirectPlan {
+func (c *Call) redirect(ctx context.Context, res *http.Response) redirectPlan {
 	switch res.StatusCode {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
 		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
@@ -38,18 +37,18 @@ func (c *Call) redirect(res *http.Response) redirectPlan {
 		return redirectPlan{}
 	}
 	if c.plan.of != res {
-		c.plan = c.planRedirect(res)
+		c.plan = c.planRedirect(ctx, res)
 		c.plan.of = res
 	}
 	return c.plan
 }
 
-func (c *Call) planRedirect(res *http.Response) redirectPlan {
+func (c *Call) planRedirect(ctx context.Context, res *http.Response) redirectPlan {
 	locations := res.Header["Location"]
 	if len(locations) == 0 {
 		return redirectPlan{} // RFC 9110 section 15.4: without it there is nothing to follow
 	}
-	if c.req.Redirects.Mode == RedirectNone {
+	if c.hop.limits.redirects == policy.RedirectNone {
 		return redirectPlan{stopped: "mode"}
 	}
 	for _, l := range locations[1:] {
@@ -61,43 +60,46 @@ func (c *Call) planRedirect(res *http.Response) redirectPlan {
 	if err != nil {
 		return redirectPlan{err: fault.Newf(fault.BadRedirect, "the redirect cannot be followed: %v", err)}
 	}
-	if c.req.Redirects.Mode == RedirectSameOrigin && !to.SameOrigin(c.hop.url) {
+	if c.hop.limits.redirects == policy.RedirectSameOrigin && !to.SameOrigin(c.hop.url) {
 		return redirectPlan{stopped: "mode"}
 	}
-	return c.planHop(res.StatusCode, to)
+	return c.planHop(ctx, res.StatusCode, to)
 }
 
 // planHop makes the hop that a redirect leads to, matched against policy anew.
-func (c *Call) planHop(status int, to target.URL) redirectPlan {
-	up, err := c.gen.snapshot.Match(to)
-	if c.req.Redirects.Mode == RedirectSameUpstream && (err != nil || up != c.hop.upstream) {
-		return redirectPlan{stopped: "mode"}
+func (c *Call) planHop(ctx context.Context, status int, to target.URL) redirectPlan {
+	if c.hop.limits.redirects == policy.RedirectSameUpstream {
+		if up, err := c.gen.snapshot.Match(to); err != nil || up != c.hop.upstream {
+			return redirectPlan{stopped: "mode"}
+		}
 	}
-	if err != nil {
-		return redirectPlan{err: fault.Newf(fault.PolicyDenied, "a redirect was refused: %s", fault.From(err).Message)}
-	}
-	most := c.req.Redirects.Max
-	if most < 0 {
-		most = maxRedirects
-	}
-	if len(c.history) >= most {
+	if most := c.hop.limits.maxRedirects; len(c.history) >= most {
 		return redirectPlan{err: fault.Newf(fault.TooManyRedirects,
 			"%d redirects were followed and another came, to %s; raise redirects.max if the chain is meant", len(c.history), to.Place())}
 	}
-	next := &hop{index: c.hop.index + 1, url: to, method: c.hop.method, body: c.hop.body, upstream: up, chain: c.gen.chains[up]}
+	next := &hop{index: c.hop.index + 1, url: to, method: c.hop.method, body: c.hop.body}
 	if changesToGet(status, c.hop.method) {
 		next.method, next.body = http.MethodGet, nil
 	}
+	route, err := c.decide(ctx, next.method, to)
+	if err != nil {
+		return redirectPlan{err: fault.Newf(fault.PolicyDenied, "a redirect was refused: %s", fault.From(err).Message)}
+	}
+	next.route, next.upstream, next.chain = route, route.Upstream, c.gen.chains[route]
 	if next.body != nil && !next.body.Replayable() {
 		return redirectPlan{stopped: "one-shot body"}
 	}
-	if err := checkBody(next.body, up); err != nil {
+	if err := checkBody(next.body, route); err != nil {
 		return redirectPlan{err: err}
 	}
 	plan := redirectPlan{next: next}
-	next.header, plan.dropped = carryOver(c.hop.header, to.SameOrigin(c.hop.url), c.hop.body != nil && next.body == nil)
-	b := bounder{upstream: up.Name, streamed: !c.buffered}
-	next.limits = b.limits(c.req, up)
+	bodyDropped := c.hop.body != nil && next.body == nil
+	next.header, plan.dropped = c.carryOver(to.SameOrigin(c.hop.url), bodyDropped)
+	b := bounder{upstream: route.Upstream.Name, streamed: !c.buffered}
+	next.limits, next.retry = b.limits(c.req, route), b.retry(c.req.Retry, &route.Retry)
+	if !bodyDropped {
+		c.placeKey(next)
+	}
 	return plan
 }
 
@@ -123,11 +125,15 @@ var crossOrigin = map[string]bool{
 }
 
 // carryOver gives the headers for the next hop and the names that were dropped.
-func carryOver(h http.Header, sameOrigin, bodyDropped bool) (http.Header, []string) {
+func (c *Call) carryOver(sameOrigin, bodyDropped bool) (http.Header, []string) {
+	h := c.hop.header
 	next := make(http.Header, len(h))
 	var dropped []string
+	keeps := func(name string) bool {
+		return sameOrigin || crossOrigin[name] || slices.Contains(c.hop.route.Redirects.KeepHeaders, name)
+	}
 	for name, values := range h {
-		if !sameOrigin && !crossOrigin[name] || bodyDropped && aboutBody(name) {
+		if !keeps(name) || bodyDropped && (aboutBody(name) || name == c.hop.retry.IdempotencyHeader) {
 			dropped = append(dropped, name)
 			continue
 		}

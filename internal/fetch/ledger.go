@@ -17,6 +17,9 @@ type Attempt struct {
 	Number int
 	Hop    int
 	Reason Reason
+	// Wait is how long the call waited before it, and WaitReason why.
+	Wait       time.Duration
+	WaitReason string
 	// Start is when it began.
 	Start time.Time
 	// Upstream is policy's name for the hop.
@@ -31,13 +34,20 @@ type Attempt struct {
 	// Address is ip:port; empty: nothing was dialled.
 	Address string
 	Reused  bool
-	Proto   string
+	// Proxy is what it went through, as scheme://host:port; empty: nothing.
+	Proxy string
+	// Credential is the name of what was applied; empty: nothing was.
+	Credential string
+	Proto      string
 	Timings Timings
 	Wire    fault.Wire
 	// Status is 0 if no head came.
 	Status int
 	// Err is why there is no usable response.
-	Err           *fault.Error
+	Err *fault.Error
+	// Stopped is why no other attempt followed, where policy retries: a word and a
+	// sentence.
+	Stopped       string
 	BytesSent     int64
 	BytesReceived int64
 }
@@ -49,7 +59,7 @@ type Timings struct {
 
 // ledger watches the wire and closes the try's line when the try has failed or
 // its body has ended.
-func ledger(_ *policy.Upstream, next TryFunc) TryFunc {
+func ledger(_ *policy.Route, next TryFunc) TryFunc {
 	return func(ctx context.Context, t *Try) (*http.Response, error) {
 		t.wire.onResend = t.resent
 		ctx = t.wire.watch(ctx, t.hop.limits.connect)
@@ -88,11 +98,12 @@ func (t *Try) fail(err error) *fault.Error {
 		t.entry.Wire = max(t.wire.reached(byClock(f.Kind)), t.lost)
 	}
 	f.Wire = t.entry.Wire
-	again := repeatable(t.call.req.Method, t.call.req.Header)
+	_, keyed := t.call.req.Header[t.hop.retry.IdempotencyHeader]
+	again := repeatable(t.call.req.Method) || keyed || t.call.req.IdempotencyKey != ""
 	if f.Wire == fault.Unsent && !again && t.call.tries.reached() {
 		f.Wire = fault.MaybeProcessed // this hop saw nothing, but one before it did
 	}
-	f.SafeToRetry = mayHelp(f.Kind) && (f.Wire == fault.Unsent || again && repeatable(t.hop.method, t.hop.header))
+	f.SafeToRetry = f.Kind.MayPass() && (f.Wire == fault.Unsent || again && t.hop.repeatable())
 	t.end(&f)
 	t.entry.Err = &f // also where the body was at its end: what it held is the failure
 	return &f
@@ -108,7 +119,7 @@ const mostResends = 2
 func (t *Try) resent() {
 	f := fault.New(fault.ConnectionReset, "the connection was lost before an answer")
 	f.Wire = t.wire.reached(false)
-	if t.resends++; t.resends > mostResends || f.Wire != fault.Unsent && !repeatable(t.hop.method, t.hop.header) {
+	if t.resends++; t.resends > mostResends || f.Wire != fault.Unsent && !t.hop.repeatable() {
 		t.lost = f.Wire
 		t.cancel(f)
 		return
@@ -132,26 +143,17 @@ func byClock(k fault.Kind) bool {
 	return false
 }
 
-// mayHelp says that the same request may fare better another time.
-func mayHelp(k fault.Kind) bool {
-	switch k {
-	case fault.Overloaded, fault.DNSError, fault.DNSTimeout, fault.ConnectionRefused, fault.HostUnreachable, fault.ConnectTimeout,
-		fault.TLSTimeout, fault.TLSHandshake, fault.ConnectionReset, fault.FirstByteTimeout, fault.IdleTimeout,
-		fault.AttemptTimeout, fault.TotalTimeout, fault.BodyCutShort, fault.BadResponse:
+// repeatable is RFC 9110 section 9.2.2.
+func repeatable(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
 		return true
 	}
 	return false
 }
 
-// repeatable is RFC 9110 section 9.2.2, or the caller's word for it.
-func repeatable(method string, h http.Header) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
-		return true
-	}
-	_, keyed := h["Idempotency-Key"]
-	return keyed
-}
+// repeatable is that, or the word of whoever gave it an idempotency key.
+func (h *hop) repeatable() bool { return repeatable(h.method) || h.keyed() }
 
 // protoVersion is `1.0`, `1.1` or `2`.
 func protoVersion(res *http.Response) string {

@@ -108,7 +108,7 @@ func TestTheTransportDoesNotResendOnItsOwn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ca := testpeer.NewCA(t)
 			url, requests := refuser(t, ca, c.refuse)
-			s, err := policy.Parse("test", []byte(local))
+			s, err := policy.Parse("test", []byte(local), policy.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -71,8 +71,8 @@ func (l *Live) prepare() error {
 	if err != nil || coding == "" || l.res.Request.Method == http.MethodHead {
 		return err
 	}
-	// The limit is kept by Read, which counts what is handed on.
-	d, err := content.NewDecoder(coding, l.body, content.Limits{MaxDecoded: math.MaxInt64, MaxRatio: maxRatio})
+	// The caller's limit is kept by Read, which counts what is handed on.
+	d, err := content.NewDecoder(coding, l.body, content.Limits{MaxDecoded: l.call.hop.limits.maxDecoded, MaxRatio: l.call.hop.limits.ratio})
 	if err != nil {
 		return err
 	}

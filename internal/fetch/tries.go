@@ -11,15 +11,16 @@ import (
 // Reason says why a request was put on the wire.
 type Reason uint8
 
-// The reasons. Retries that policy asks for, hedges, challenges and resumptions
-// have their own when they come.
+// The reasons. Hedges and challenges have their own when they come.
 const (
 	// First is the hop's first.
 	First Reason = iota + 1
-	// Retry is another after a failure that left nothing behind.
-	Retry
+	// Again is a retry after one that failed.
+	Again
 	// Resend is the transport's own: it lost its connection before an answer.
 	Resend
+	// Resume continues a body that broke off.
+	Resume
 )
 
 // tries is what a call knows across its attempts: the clock, the counters, the
@@ -30,6 +31,20 @@ type tries struct {
 	total    time.Duration
 	deadline time.Time
 	attempts []*Attempt
+
+	// spent are the retries by what they were for, over all hops.
+	spent [counters]int
+	// prev is the wait before the last attempt, asked what upstreams asked for in
+	// sum.
+	prev, asked time.Duration
+	// before is what the next attempt waited, and why.
+	before pause
+}
+
+// pause is a wait between attempts.
+type pause struct {
+	wait time.Duration
+	why  string
 }
 
 // limit sets the total clock, which runs from start.
@@ -50,7 +65,7 @@ func (t *tries) reached() bool {
 
 // next puts one request on the wire. There is no other way to.
 func (t *tries) next(ctx context.Context, c *Call, reason Reason) (*http.Response, error) {
-	if !time.Now().Before(t.deadline) {
+	if !time.Now().Before(t.deadline) && reason != Resume {
 		return nil, t.timedOut()
 	}
 	try := &Try{}
@@ -59,6 +74,8 @@ func (t *tries) next(ctx context.Context, c *Call, reason Reason) (*http.Respons
 	}
 	try.call, try.hop = c, c.hop
 	try.open(reason)
+	try.entry.Wait, try.entry.WaitReason = t.before.wait, t.before.why
+	t.before = pause{}
 	return c.hop.chain.try(ctx, try)
 }
 
@@ -66,24 +83,70 @@ func (t *tries) timedOut() *fault.Error {
 	return fault.New(fault.TotalTimeout, "the call took longer than its total clock of "+t.total.String())
 }
 
-// retry is the innermost of the call ring, and the one retry loop. For now it
-// knows one case: an idle connection that the upstream had closed already took
-// nothing of the request, so the request goes out again, on another connection.
+// retry is the innermost of the call ring, and the one retry loop.
 func retry(ctx context.Context, c *Call) (*http.Response, error) {
-	reason := First
-	for {
-		res, err := c.tries.next(ctx, c, reason)
-		if err == nil || !c.tries.stale(fault.From(err), c.hop.body) {
-			return res, err
+	t := &c.tries
+	if b := c.hop.chain.budget; b != nil {
+		b.note(time.Now())
+	}
+	for reason := First; ; reason = Again {
+		res, err := t.next(ctx, c, reason)
+		if err != nil && t.stale(fault.From(err), c.hop.body) {
+			t.before = pause{why: "an idle connection was found dead"}
+			continue
 		}
-		reason = Retry
+		v := t.judge(ctx, c, res, err)
+		if !v.again {
+			return res, t.stopped(v, err)
+		}
+		if res != nil {
+			discard(res.Body)
+		}
+		t.before, t.prev = v.pause, v.wait
+		if err := sleep(ctx, v.wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// stopped writes down why there is no further attempt. A failure that ends
+// because of a wait says how long that would have been.
+func (t *tries) stopped(v verdict, err error) error {
+	if v.stop == "" {
+		return err
+	}
+	t.attempts[len(t.attempts)-1].Stopped = v.stop
+	if err == nil {
+		return nil
+	}
+	f := fault.From(err)
+	if v.wait > 0 {
+		f.RetryAfter = v.wait
+	}
+	return f
+}
+
+// sleep waits, unless ctx ends first.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ended(ctx)
 	}
 }
 
 // staleMost bounds how many dead idle connections one call may find in a row.
 const staleMost = 3
 
-// stale says whether the last attempt met a dead idle connection.
+// stale says whether the last attempt met an idle connection that the upstream
+// had closed already. It took nothing of the request, so the request goes out
+// again at once, on another connection; that is no retry of the policy's.
 func (t *tries) stale(f *fault.Error, body Body) bool {
 	run := 0
 	for i := len(t.attempts) - 1; i >= 0 && t.attempts[i].Reused && t.attempts[i].Status == 0; i-- {

@@ -47,11 +47,14 @@ func (t *Try) open(reason Reason) {
 
 // headers makes the try's own request from the hop's template, and adds what is
 // sent unasked: Host, framing, Accept-Encoding, User-Agent. Nothing else.
-func (e *Engine) headers(_ *policy.Upstream, next TryFunc) TryFunc {
+func (e *Engine) headers(_ *policy.Route, next TryFunc) TryFunc {
 	return func(ctx context.Context, t *Try) (*http.Response, error) {
 		var blank http.Request
 		r := blank.WithContext(ctx)
 		r.Method, r.URL, r.Host = t.hop.method, t.hop.url.HTTP(), t.hop.url.HostPort()
+		if own := t.call.req.Host; own != "" && t.hop.index == 0 {
+			r.Host = own
+		}
 		r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1
 		r.Header = make(http.Header, len(t.hop.header)+2)
 		for name, values := range t.hop.header {

@@ -159,6 +159,7 @@ func (w *wire) observe(a *Attempt, end time.Time) {
 	defer w.mu.Unlock()
 	a.Reused, a.Address = w.reused, w.address
 	a.Timings.Total = end.Sub(w.start)
+	a.Proxy = dialed.Proxy
 	if w.conn == nil {
 		a.Address = dialed.Address
 	}

@@ -1,87 +1,165 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"net/netip"
-	"time"
+	"slices"
 
-	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/proto"
 
 	policyv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/policy/v1"
 )
 
 // compiler gathers every problem instead of stopping at the first.
 type compiler struct {
-	problems []problem
+	dir         string // that relative names start from
+	opts        Options
+	problems    []problem
+	callers     []string
+	credentials map[string]*Credential
+	used        map[string]bool // credentials that an upstream names
 }
 
 func (c *compiler) fail(path string, err error) {
-	c.problems = append(c.problems, problem{path, err})
+	c.problems = append(c.problems, problem{path: path, err: err})
+}
+
+func (c *compiler) failf(path, format string, args ...any) {
+	c.fail(path, fmt.Errorf(format, args...))
+}
+
+// warn notes what does no harm and has no effect either.
+func (c *compiler) warn(path, format string, args ...any) {
+	c.problems = append(c.problems, problem{path: path, err: fmt.Errorf(format, args...), warning: true})
 }
 
 // compile turns a file that meets its schema into a snapshot.
-func compile(file *policyv1.Policy) (*Snapshot, []problem) {
-	var c compiler
-	s := &Snapshot{index: index{upstreams: map[endpoint]*Upstream{}, hosts: map[endpoint]*Upstream{}}}
-	base := Upstream{
-		Timeouts: c.timeouts("defaults.timeouts", builtinTimeouts(), file.GetDefaults().GetTimeouts()),
-		Sizes:    c.sizes("defaults.sizes", builtinSizes(), file.GetDefaults().GetSizes()),
-	}
+func compile(file *policyv1.Policy, dir string, opts Options) (*Snapshot, []problem) {
+	c := compiler{dir: dir, opts: opts, credentials: map[string]*Credential{}, used: map[string]bool{}}
+	s := &Snapshot{index: newIndex()}
+	c.identities(file, s)
+	base := c.defaults(file.GetDefaults())
 	s.Batch = c.batch(file.GetBatch())
 	names := map[string]bool{}
 	for i, in := range file.GetUpstreams() {
 		path := fmt.Sprintf("upstreams[%d]", i)
 		if names[in.GetName()] {
-			c.fail(path+".name", fmt.Errorf("upstream %q is defined twice", in.GetName()))
+			c.failf(path+".name", "upstream %q is defined twice", in.GetName())
 		}
 		names[in.GetName()] = true
 		s.Upstreams = append(s.Upstreams, c.upstream(path, &s.index, base, in))
 	}
+	for i, in := range file.GetCredentials() {
+		if !c.used[in.GetName()] {
+			c.warn(fmt.Sprintf("credentials[%d].name", i), "no upstream uses credential %q", in.GetName())
+		}
+	}
 	return s, c.problems
 }
 
-func (c *compiler) batch(in *policyv1.Batch) Batch {
-	out := Batch{defaultConcurrency, maxConcurrency}
-	value, ceiling := in.GetConcurrency(), in.GetMax().GetConcurrency()
-	switch {
-	case value != 0 && ceiling != 0 && ceiling < value:
-		c.fail("batch.max.concurrency", fmt.Errorf("the ceiling %d is below the default %d beside it", ceiling, value))
-	case ceiling != 0:
-		out = Batch{min(defaultConcurrency, int(ceiling)), int(ceiling)}
-	case value != 0:
-		out.Max = int(value)
-	}
-	if value != 0 {
-		out.Concurrency = int(value)
-	}
+// inherited is what an upstream takes over from `defaults`.
+type inherited struct {
+	Settings
+	connection Connection
+	limits     Limits
+	budget     Budget
+	level      level
+}
+
+func (c *compiler) defaults(in *policyv1.Defaults) inherited {
+	const path = "defaults"
+	out := inherited{budget: builtinBudget(), level: newLevel("defaults", in)}
+	out.Settings = c.settings(path, builtin(), in)
+	out.connection.TLS = c.tls(path+".tls", TLS{}, in.GetTls())
+	out.connection.Proxy = c.proxy(path+".proxy", nil, in.GetProxy())
+	out.limits = c.limits(path+".limits", Limits{}, in.GetLimits())
+	out.budget = c.budget(path+".retry.budget", out.budget, in.GetRetry().GetBudget())
 	return out
 }
 
-func (c *compiler) upstream(path string, x *index, base Upstream, in *policyv1.Upstream) *Upstream {
+func (c *compiler) upstream(path string, x *index, base inherited, in *policyv1.Upstream) *Upstream {
 	up := &Upstream{
 		Name: in.GetName(), Hosts: in.GetHosts(), Schemes: in.GetSchemes(),
-		Timeouts: c.timeouts(path+".timeouts", base.Timeouts, in.GetTimeouts()),
-		Sizes:    c.sizes(path+".sizes", base.Sizes, in.GetSizes()),
+		Connection: c.connection(path, base.connection, in),
+		Limits:     c.limits(path+".limits", base.limits, in.GetLimits()),
+		Budget:     c.budget(path+".retry.budget", base.budget, in.GetRetry().GetBudget()),
+		Grants:     grants(in.GetGrants()),
 	}
-	up.MinRate = c.size(path+".min_rate", in.GetMinRate(), 0, math.MaxInt64)
 	if len(up.Schemes) == 0 {
 		up.Schemes = []string{"https"}
 	}
-	for i, s := range in.GetUnsafeAllowAddresses() {
-		prefix, err := parsePrefix(s)
-		if err != nil {
-			c.fail(fmt.Sprintf("%s.unsafe_allow_addresses[%d]", path, i), err)
-			continue
-		}
-		up.AllowAddresses = append(up.AllowAddresses, prefix)
-	}
+	own := newLevel("upstream "+up.Name, in)
+	up.Base = &Route{Upstream: up, Settings: c.settings(path, base.Settings, in), levels: []level{own, base.level}}
+	up.Base.MinRate = c.size(path+".min_rate", in.GetMinRate(), 0, math.MaxInt64)
 	for i, pattern := range up.Hosts {
 		if err := x.add(up, pattern); err != nil {
 			c.fail(fmt.Sprintf("%s.hosts[%d]", path, i), err)
 		}
 	}
+	up.Base.Credential = c.credential(path+".credential", up, nil, in.GetCredential())
+	up.access = c.access(path, in)
+	for i, r := range in.GetRoutes() {
+		up.Routes = append(up.Routes, c.route(fmt.Sprintf("%s.routes[%d]", path, i), fmt.Sprintf("routes[%d]", i), up, own, base.level, r))
+	}
+	up.entries = entriesOf(up.Routes)
+	c.shadows(path, up, in)
+	if up.TLS.SkipVerify && len(up.TLS.Pins) == 0 && slices.Contains(up.Schemes, "https") {
+		c.warn(path+".tls.unsafe_skip_verify", "anyone in between can read and change the calls of upstream %q; spki_pins hold without verification too", up.Name)
+	}
 	return up
+}
+
+func (c *compiler) route(path, name string, up *Upstream, own, defaults level, in *policyv1.Route) *Route {
+	r := &Route{Upstream: up, Name: name, Settings: c.settings(path, up.Base.Settings, in)}
+	r.levels = []level{newLevel("upstream "+up.Name+" "+name, in), own, defaults}
+	r.MinRate = cmp.Or(c.size(path+".min_rate", in.GetMinRate(), 0, math.MaxInt64), up.Base.MinRate)
+	r.Credential = c.credential(path+".credential", up, up.Base.Credential, in.GetCredential())
+	r.rule = c.rule(path, in)
+	if len(in.GetMethods())+len(in.GetPaths())+len(in.GetCallers()) == 0 {
+		c.failf(path, "a route needs methods, paths or callers: what holds for all calls goes into the upstream itself")
+	}
+	if in.GetTimeouts().GetTls() != nil || in.GetTimeouts().GetDns() != nil {
+		c.failf(path+".timeouts", "tls and dns are clocks of connections, which routes share: set them in the upstream")
+	}
+	if in.GetSizes().GetResponseHeader() != "" {
+		c.failf(path+".sizes.response_header", "it is a bound of connections, which routes share: set it in the upstream")
+	}
+	if in.GetRetry().GetBudget() != nil {
+		c.failf(path+".retry.budget", "the budget is of all calls of an upstream: set it there")
+	}
+	return r
+}
+
+func (c *compiler) batch(in *policyv1.Batch) Batch {
+	var value, ceiling *int32
+	if in != nil {
+		value = in.Concurrency
+	}
+	if m := in.GetMax(); m != nil {
+		ceiling = m.Concurrency
+	}
+	b := layer(c, "batch.", "concurrency", Bound[int]{Default: defaultConcurrency, Max: maxConcurrency}, number(value), number(ceiling))
+	return Batch{Concurrency: b.Default, Max: b.Max}
+}
+
+func grants(names []string) (g Grants) {
+	for _, name := range names {
+		switch name {
+		case "request_proxy":
+			g.Proxy = true
+		case "request_ca":
+			g.CA = true
+		case "request_client_cert":
+			g.ClientCert = true
+		case "unsafe_skip_verify":
+			g.SkipVerify = true
+		case "unsafe_request_host":
+			g.Host = true
+		}
+	}
+	return g
 }
 
 // parsePrefix reads `10.0.0.0/8` or a single address. Host bits that are set
@@ -100,105 +178,12 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return p, nil
 }
 
-func builtinTimeouts() Timeouts {
-	return Timeouts{
-		Total:   Clock{defaultTotal, defaultTotal},
-		Connect: Clock{defaultConnect, defaultConnect},
-		TLS:     defaultTLS,
-	}
+// level is one place of the file where settings may come from.
+type level struct {
+	// name is `defaults`, `upstream github` or `upstream github routes[0]`.
+	name    string
+	message proto.Message
 }
 
-func builtinSizes() Sizes {
-	return Sizes{
-		Request: defaultRequest, Response: defaultResponse,
-		ResponseMax: defaultResponseMax, ResponseHeader: defaultResponseHeader,
-	}
-}
+func newLevel(name string, m proto.Message) level { return level{name, m} }
 
-// timeouts lays in over base.
-func (c *compiler) timeouts(path string, base Timeouts, in *policyv1.Timeouts) Timeouts {
-	if in == nil {
-		return base
-	}
-	m := in.GetMax()
-	t := Timeouts{
-		Total:     c.clock(path, "total", base.Total, in.GetTotal(), m.GetTotal()),
-		Attempt:   c.clock(path, "attempt", base.Attempt, in.GetAttempt(), m.GetAttempt()),
-		Connect:   c.clock(path, "connect", base.Connect, in.GetConnect(), m.GetConnect()),
-		FirstByte: c.clock(path, "first_byte", base.FirstByte, in.GetFirstByte(), m.GetFirstByte()),
-		Idle:      c.clock(path, "idle", base.Idle, in.GetIdle(), m.GetIdle()),
-		TLS:       base.TLS, StreamTotal: base.StreamTotal,
-	}
-	if in.GetTls() != nil {
-		t.TLS = in.GetTls().AsDuration()
-	}
-	if in.GetStreamTotal() != nil {
-		t.StreamTotal = in.GetStreamTotal().AsDuration()
-	}
-	return t
-}
-
-func (c *compiler) clock(path, name string, base Clock, value, ceiling *durationpb.Duration) Clock {
-	out := base
-	if value != nil {
-		out.Default = value.AsDuration()
-	}
-	switch {
-	case ceiling != nil && value != nil && ceiling.AsDuration() < value.AsDuration():
-		c.fail(path+".max."+name, fmt.Errorf("the ceiling %s is below the default %s beside it", ceiling.AsDuration(), value.AsDuration()))
-	case ceiling != nil: // over an inherited default it wins
-		out.Max = ceiling.AsDuration()
-		out.Default = min(out.Default, out.Max)
-	case value != nil:
-		out.Max = ownCeiling(base, out.Default)
-	}
-	return out
-}
-
-// ownCeiling is the ceiling of a value that has none beside it: itself, unless
-// the level above allows more by name.
-func ownCeiling(base Clock, value time.Duration) time.Duration {
-	if base.Max > base.Default {
-		return max(base.Max, value)
-	}
-	return value
-}
-
-func (c *compiler) sizes(path string, base Sizes, in *policyv1.Sizes) Sizes {
-	if in == nil {
-		return base
-	}
-	out := base
-	out.Request = c.size(path+".request", in.GetRequest(), base.Request, defaultRequest)
-	out.ResponseHeader = c.size(path+".response_header", in.GetResponseHeader(), base.ResponseHeader, maxResponseHeader)
-	out.Response = c.size(path+".response", in.GetResponse(), base.Response, defaultResponseMax)
-	out.ResponseMax = c.size(path+".max.response", in.GetMax().GetResponse(), base.ResponseMax, defaultResponseMax)
-	ceiling := in.GetMax().GetResponse() != ""
-	switch {
-	case ceiling && in.GetResponse() != "" && out.ResponseMax < out.Response:
-		c.fail(path+".max.response", fmt.Errorf("the ceiling %s is below the default %s beside it", FormatSize(out.ResponseMax), FormatSize(out.Response)))
-	case ceiling: // over an inherited default it wins, as for clocks
-		out.Response = min(out.Response, out.ResponseMax)
-	case in.GetResponse() != "" && !base.maxByName:
-		out.ResponseMax = out.Response
-	case in.GetResponse() != "":
-		out.ResponseMax = max(out.ResponseMax, out.Response)
-	}
-	out.maxByName = base.maxByName || ceiling
-	return out
-}
-
-func (c *compiler) size(path, text string, base, ceiling int64) int64 {
-	if text == "" {
-		return base
-	}
-	n, err := parseSize(text)
-	if err == nil && n > ceiling {
-		err = fmt.Errorf("%s is over what fetchsvc takes, %s", text, FormatSize(ceiling))
-	}
-	if err != nil {
-		c.fail(path, err)
-		return base
-	}
-	return n
-}

@@ -1,29 +1,93 @@
 package policy
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
+	"path/filepath"
 	"time"
-
-	"buf.build/go/protovalidate"
-	"buf.build/go/protoyaml"
-	"go.yaml.in/yaml/v3"
-	"google.golang.org/protobuf/proto"
-
-	policyv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/policy/v1"
 )
 
-// maxFile bounds what is read: a policy is written by people.
-const maxFile = 16 << 20
+// Options are what loading asks of its surroundings. The zero value asks
+// nothing: the text alone is judged.
+type Options struct {
+	// CheckSecret says why the secret that ref names, such as `env:TOKEN` or
+	// `file:/etc/token`, cannot be used. Default: not checked.
+	CheckSecret func(ref string) error
+}
 
-// LoadFile reads and compiles the policy file at path.
-func LoadFile(path string) (*Snapshot, error) {
+// Bounds of what is read: a policy is written by people.
+const (
+	maxFile  = 16 << 20
+	maxFiles = 1000
+)
+
+// Load reads and compiles the policy at path: a file, or a folder whose files
+// `*.yaml` and `*.yml` are one policy together. A policy that is at fault gives
+// an [*Error] with all its faults. Relative names in it start from its folder.
+func Load(path string, opts Options) (*Snapshot, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	if info.IsDir() {
+		files, err := readFolder(path)
+		if err != nil {
+			return nil, err
+		}
+		return build(path, path, digestFolder(files), files, opts)
+	}
+	text, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return parse(path, text, opts)
+}
+
+// Parse compiles the text of one policy file; name stands in errors, and
+// relative names in the text start from its folder. Errors are as Load's.
+func Parse(name string, text []byte, opts Options) (*Snapshot, error) {
+	if len(text) > maxFile {
+		return nil, tooLarge(name)
+	}
+	return parse(name, text, opts)
+}
+
+func parse(name string, text []byte, opts Options) (*Snapshot, error) {
+	sum := sha256.Sum256(text)
+	return build(name, filepath.Dir(name), hex.EncodeToString(sum[:]), []textFile{{name, text}}, opts)
+}
+
+// textFile is one file of a policy as it was read.
+type textFile struct {
+	name string
+	text []byte
+}
+
+// build makes one snapshot of files, in order. Every stage goes on with what the
+// one before could read, so that all faults come out at once.
+func build(source, dir, digest string, files []textFile, opts Options) (*Snapshot, error) {
+	b := newBundle(files)
+	if err := b.validate(); err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	var s *Snapshot
+	if b.readable() {
+		var found []problem
+		s, found = compile(b.file, dir, opts)
+		b.report(found)
+	}
+	faults, warnings := b.problems()
+	if len(faults) > 0 {
+		return nil, &Error{Problems: faults}
+	}
+	s.Generation, s.Source, s.SHA256, s.LoadedAt, s.Warnings = 1, source, digest, time.Now(), warnings
+	return s, nil
+}
+
+func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
@@ -34,106 +98,11 @@ func LoadFile(path string) (*Snapshot, error) {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
 	if len(text) > maxFile {
-		return nil, fmt.Errorf("policy: %s is larger than %s", path, FormatSize(maxFile))
+		return nil, tooLarge(path)
 	}
-	return Parse(path, text)
+	return text, nil
 }
 
-// Parse compiles the text of a policy file; name stands in errors. All faults
-// are reported at once, each with line, column, the line itself and what to do.
-func Parse(name string, text []byte) (*Snapshot, error) {
-	given := text
-	text = oneLineBreak(text)
-	root, err := parseTree(name, text)
-	if err != nil {
-		return nil, err
-	}
-	var file policyv1.Policy
-	if root != nil {
-		if err := unmarshal(name, text, &file); err != nil {
-			return nil, err
-		}
-	}
-	s, faults := compile(&file)
-	if len(faults) > 0 {
-		return nil, render(name, text, root, faults)
-	}
-	sum := sha256.Sum256(given)
-	s.Generation, s.Source, s.SHA256, s.LoadedAt = 1, name, hex.EncodeToString(sum[:]), time.Now()
-	return s, nil
-}
-
-// oneLineBreak gives text with LF for everything that YAML 1.1 takes for the end
-// of a line: the schema's reader counts LFs only, and panics where the counts
-// differ.
-func oneLineBreak(text []byte) []byte {
-	for _, other := range []string{"\r\n", "\r", "\u0085", "\u2028", "\u2029"} {
-		text = bytes.ReplaceAll(text, []byte(other), []byte("\n"))
-	}
-	return text
-}
-
-// unmarshal reads text by the schema, constraints included.
-func unmarshal(name string, text []byte, file *policyv1.Policy) (err error) {
-	defer func() {
-		if p := recover(); p != nil { // a file is refused, whatever the reader makes of it
-			err = fmt.Errorf("%s: the file cannot be read as YAML: %v", name, p)
-		}
-	}()
-	validator, err := protovalidate.New(protovalidate.WithMessages(file))
-	if err != nil {
-		return fmt.Errorf("policy: %w", err)
-	}
-	opts := protoyaml.UnmarshalOptions{Path: name, Validator: validateAdapter{validator}}
-	if err := opts.Unmarshal(text, file); err != nil {
-		return errors.New(strings.TrimSpace(err.Error()))
-	}
-	return nil
-}
-
-// validateAdapter drops protovalidate's options, which protoyaml does not pass.
-type validateAdapter struct{ v protovalidate.Validator }
-
-func (a validateAdapter) Validate(m proto.Message) error { return a.v.Validate(m) }
-
-// parseTree refuses what the schema's reader would let pass in silence: keys
-// given twice and second documents. It gives nil for an empty file.
-func parseTree(name string, text []byte) (*yaml.Node, error) {
-	dec := yaml.NewDecoder(bytes.NewReader(text))
-	var root yaml.Node
-	if err := dec.Decode(&root); errors.Is(err, io.EOF) {
-		return nil, nil
-	} else if err != nil {
-		return nil, fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "yaml: "))
-	}
-	var second yaml.Node
-	if err := dec.Decode(&second); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s:%d: a second document (---) would be ignored: put everything into one", name, max(second.Line, 1))
-	}
-	if len(root.Content) == 0 || root.Content[0].Tag == "!!null" {
-		return nil, nil
-	}
-	if twice := duplicateKey(root.Content[0]); twice != nil {
-		return nil, fmt.Errorf("%s:%d:%d: key %q is given twice: merge the two", name, twice.Line, twice.Column, twice.Value)
-	}
-	return root.Content[0], nil
-}
-
-// duplicateKey finds a key that stands twice in one mapping.
-func duplicateKey(n *yaml.Node) *yaml.Node {
-	if n.Kind == yaml.MappingNode {
-		seen := make(map[string]bool, len(n.Content)/2)
-		for i := 0; i < len(n.Content); i += 2 {
-			if seen[n.Content[i].Value] {
-				return n.Content[i]
-			}
-			seen[n.Content[i].Value] = true
-		}
-	}
-	for _, c := range n.Content {
-		if twice := duplicateKey(c); twice != nil {
-			return twice
-		}
-	}
-	return nil
+func tooLarge(name string) error {
+	return fmt.Errorf("policy: %s is larger than %s: split it into several files in a folder", name, FormatSize(maxFile))
 }

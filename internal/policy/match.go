@@ -38,14 +38,8 @@ type index struct {
 	hosts map[endpoint]*Upstream
 }
 
-// Match gives the upstream that u belongs to. The most specific pattern wins:
-// exact host before wildcard, longer wildcard before shorter, named port before
-// `:*`. No match is fault.PolicyDenied, which names the nearest rule.
-func (s *Snapshot) Match(u target.URL) (*Upstream, error) {
-	if up := s.index.walk(u, s.index.find); up != nil {
-		return up, nil
-	}
-	return nil, s.denied(u)
+func newIndex() index {
+	return index{upstreams: map[endpoint]*Upstream{}, hosts: map[endpoint]*Upstream{}}
 }
 
 // walk tries the patterns that could match u's host, most specific first.

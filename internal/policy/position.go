@@ -1,55 +1,55 @@
 package policy
 
 import (
-	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// problem is one fault that compiling found, at a path such as
-// `upstreams[2].hosts[0]`.
+// problem is one thing that compiling found, at a path such as
+// `upstreams[2].hosts[0]`. A warning does not keep the policy from being used.
 type problem struct {
-	path string
-	err  error
+	path    string
+	err     error
+	warning bool
 }
 
-// render writes the problems as the schema's reader writes its own: file, line,
-// column, the reason, the line and a caret.
-func render(name string, text []byte, root *yaml.Node, problems []problem) error {
-	lines := strings.Split(string(text), "\n")
-	out := make([]string, len(problems))
-	for i, p := range problems {
-		at := locate(root, p.path)
-		if at == nil || at.Line < 1 || at.Line > len(lines) {
-			out[i] = fmt.Sprintf("%s: %s: %v", name, p.path, p.err)
-			continue
-		}
-		out[i] = fmt.Sprintf("%s:%d:%d %s: %v\n%4d | %s\n%4d | %s^", name, at.Line, at.Column, p.path, p.err,
-			at.Line, lines[at.Line-1], at.Line, strings.Repeat(".", max(at.Column-1, 0)))
-	}
-	return errors.New(strings.Join(out, "\n"))
+// position is where a path leads in a document.
+type position struct {
+	line, column int  // from 1, columns in characters; 0: nowhere
+	found        bool // to the path's end; else to the last part that is there
 }
 
-// locate follows path as far as the tree goes and gives the last node found.
-func locate(n *yaml.Node, path string) *yaml.Node {
+// locate follows path as far as the tree goes.
+func (d *document) locate(path string) position {
+	n := d.root
+	var at position
 	for path != "" && n != nil {
 		var step string
 		step, path = nextStep(path)
-		var next *yaml.Node
+		var key, next *yaml.Node
 		if i, err := strconv.Atoi(step); err == nil && n.Kind == yaml.SequenceNode && i < len(n.Content) {
 			next = n.Content[i]
 		} else if n.Kind == yaml.MappingNode {
-			next = child(n, step)
+			key, next = child(n, step)
 		}
 		if next == nil {
-			return n
+			return at
 		}
-		n = next
+		at, n = positionOf(key, next), next
 	}
-	return n
+	at.found = n != nil
+	return at
+}
+
+// positionOf gives where value stands, or its key if value begins further down
+// or is nothing at all.
+func positionOf(key, value *yaml.Node) position {
+	if key != nil && (value.Line != key.Line || isNull(value)) {
+		value = key
+	}
+	return position{line: value.Line, column: value.Column}
 }
 
 // nextStep cuts `a` from `a.b`, `a[1]` and `1` from `1].b`.
@@ -61,12 +61,25 @@ func nextStep(path string) (step, rest string) {
 	return path[:i], strings.TrimLeft(path[i:], ".[]")
 }
 
-// child gives a mapping's value by the proto or the JSON spelling of its key.
-func child(n *yaml.Node, key string) *yaml.Node {
+// child gives a mapping's key and value by the key's name.
+func child(n *yaml.Node, name string) (key, value *yaml.Node) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		if k := n.Content[i].Value; k == key || strings.EqualFold(k, strings.ReplaceAll(key, "_", "")) {
-			return n.Content[i+1]
+		if n.Content[i].Value == name {
+			return n.Content[i], n.Content[i+1]
 		}
 	}
-	return nil
+	return nil, nil
+}
+
+// joinPath gives the path of a key inside path.
+func joinPath(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// parent is the path that holds the last key or member of path.
+func parent(path string) string {
+	return path[:max(strings.LastIndexAny(path, ".["), 0)]
 }

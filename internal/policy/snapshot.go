@@ -6,10 +6,7 @@
 // connection and knows no stage.
 package policy
 
-import (
-	"net/netip"
-	"time"
-)
+import "time"
 
 // Snapshot is one compiled policy. It never changes: a call that began under a
 // snapshot ends under it. Safe for concurrent use.
@@ -24,10 +21,15 @@ type Snapshot struct {
 	LoadedAt time.Time
 	// Upstreams are in the file's order.
 	Upstreams []*Upstream
+	// Callers are the names that the file defines.
+	Callers []string
 	// Batch bounds FetchBatch.
 	Batch Batch
+	// Warnings are what the file says to no effect, with line and column.
+	Warnings []string
 
-	index index
+	index     index
+	operators []nameGlob
 }
 
 // Batch bounds the calls of one batch that are in flight at once.
@@ -44,72 +46,42 @@ type Upstream struct {
 	Hosts []string
 	// Schemes are `https`, `http` or both.
 	Schemes []string
-	// Timeouts are the clocks of its calls.
-	Timeouts Timeouts
-	// Sizes are the bounds of its messages.
-	Sizes Sizes
-	// MinRate is the slowest body to accept, in bytes a second; 0: any.
-	MinRate int64
-	// AllowAddresses may be dialled although they are special.
-	AllowAddresses []netip.Prefix
+	// Connection is how it is reached.
+	Connection
+	// Base holds for calls that no route matches.
+	Base *Route
+	// Routes are narrower, in the file's order.
+	Routes []*Route
+	// Limits bound its calls in flight, Budget their retries.
+	Limits Limits
+	Budget Budget
+	// Grants are what its calls may decide for themselves.
+	Grants Grants
+
+	access access
+	// entries are the routes by path, the most specific first.
+	entries []entry
 }
 
-// Clock is a duration that a call may choose within bounds.
-type Clock struct {
-	// Default holds for a call that asks for nothing; 0: the clock is off.
-	Default time.Duration
-	// Max is the most that a call may ask for; at least Default.
-	Max time.Duration
+// entry is a route for one of its paths, if it has any.
+type entry struct {
+	rule  rule
+	route *Route
 }
 
-// Timeouts are the clocks of an upstream.
-type Timeouts struct {
-	// Total caps the whole call; never off.
-	Total Clock
-	// Attempt caps one attempt; off: Total is the only cap.
-	Attempt Clock
-	// Connect caps resolving and opening the TCP connection; never off.
-	Connect Clock
-	// TLS caps the handshake; never off, and not for a call to choose.
-	TLS time.Duration
-	// FirstByte caps the wait between the request's end and the answer's start.
-	FirstByte Clock
-	// Idle caps the wait between two bytes of the answer's body.
-	Idle Clock
-	// StreamTotal caps a stream from its head to its end; 0: off.
-	StreamTotal time.Duration
+// Route is what holds for some calls of an upstream.
+type Route struct {
+	Upstream *Upstream
+	// Name is where it stands in the file, such as `routes[0]`; empty: it is the
+	// upstream's Base.
+	Name string
+	Settings
+
+	rule   rule
+	levels []level
 }
-
-// Sizes are bounds in bytes.
-type Sizes struct {
-	// Request is the largest request body.
-	Request int64
-	// Response is the largest response body for a call that asks for nothing.
-	Response int64
-	// ResponseMax is the most that a call may ask for; at least Response.
-	ResponseMax int64
-	// ResponseHeader is the largest response head.
-	ResponseHeader int64
-
-	// maxByName: the file sets ResponseMax, so a Response further down keeps it.
-	maxByName bool
-}
-
-// What holds where the file says nothing.
-const (
-	defaultTotal          = 30 * time.Second
-	defaultConnect        = 5 * time.Second
-	defaultTLS            = 5 * time.Second
-	defaultRequest        = 16 << 20
-	defaultResponse       = 3 << 20
-	defaultResponseMax    = 64 << 20
-	defaultResponseHeader = 256 << 10
-	maxResponseHeader     = 10 << 20
-	defaultConcurrency    = 16
-	maxConcurrency        = 100
-)
 
 // DenyAll is the policy of a service that was given none.
 func DenyAll() *Snapshot {
-	return &Snapshot{Generation: 1, Source: "none", LoadedAt: time.Now(), Batch: Batch{defaultConcurrency, maxConcurrency}}
+	return &Snapshot{Generation: 1, Source: "none", LoadedAt: time.Now(), Batch: Batch{defaultConcurrency, maxConcurrency}, index: newIndex()}
 }

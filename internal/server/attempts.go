@@ -38,6 +38,10 @@ func (s *attemptSlab) fill(a *fetch.Attempt) *fetchsvcv1.Attempt {
 	out.Address, out.ConnectionReused, out.HttpVersion = a.Address, a.Reused, a.Proto
 	out.Timings, out.Wire, out.Status = s.fillTimings(&a.Timings), wires[a.Wire], int32(a.Status)
 	out.BytesSent, out.BytesReceived = a.BytesSent, a.BytesReceived
+	out.WaitReason, out.Stopped, out.Credential, out.Proxy = a.WaitReason, a.Stopped, a.Credential, a.Proxy
+	if a.Wait > 0 {
+		out.Wait = durationpb.New(a.Wait)
+	}
 	if a.Err != nil {
 		out.Error = &fetchsvcv1.AttemptError{Reason: string(a.Err.Kind), Message: strings.ToValidUTF8(a.Err.Message, "\uFFFD")}
 	}
@@ -69,7 +73,8 @@ func sendsZeroLength(method string) bool {
 
 var reasons = map[fetch.Reason]fetchsvcv1.Attempt_Reason{
 	fetch.First:  fetchsvcv1.Attempt_FIRST,
-	fetch.Retry:  fetchsvcv1.Attempt_RETRY,
+	fetch.Again:  fetchsvcv1.Attempt_RETRY,
+	fetch.Resume: fetchsvcv1.Attempt_RESUME,
 	fetch.Resend: fetchsvcv1.Attempt_RESEND,
 }
 

@@ -15,7 +15,7 @@ func TestFairQueueShares(t *testing.T) {
 upstreams:
   - {name: slow, hosts: ["*.slow.example"]}
   - {name: fast, hosts: [fast.example]}
-`))
+`), policy.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,10 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/net/http/httpguts"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
@@ -50,20 +48,21 @@ func buildRequest(in *fetchsvcv1.FetchRequest, caller string) (*fetch.Request, e
 }
 
 func (b *builder) request(in *fetchsvcv1.FetchRequest, caller string) (*fetch.Request, error) {
-	if err := notGranted(in); err != nil {
-		return nil, err
-	}
 	req := &fetch.Request{
 		Caller: caller, Method: b.method(in.GetMethod()), URL: b.url(in),
-		Timeouts: timeouts(in.GetTimeouts()), MaxAttempts: int(in.GetRetry().GetMaxAttempts()),
-		Redirects:        redirects(in.GetRedirects()),
+		Timeouts: timeouts(in.GetTimeouts()), Retry: retryOf(in.GetRetry()), Redirects: redirects(in.GetRedirects()),
 		MaxResponseBytes: in.GetMaxResponseBytes(), AllowTruncated: in.GetAllowTruncated(),
 		KeepCoded:    in.GetDecode() == fetchsvcv1.Decode_NONE,
-		FailOnStatus: in.GetFailOnStatus(),
+		FailOnStatus: in.GetFailOnStatus(), Credential: in.GetCredential(),
+		Connection: b.connection(in), Host: b.requestHost(in.GetRequestHost()),
 	}
 	req.Header = b.headers(in.GetHeaders())
 	b.cookies(in.GetCookies(), req.Header)
-	b.idempotencyKey(in.GetIdempotencyKey(), req.Header)
+	if req.IdempotencyKey = in.GetIdempotencyKey(); req.IdempotencyKey != "" {
+		if _, given := req.Header["Idempotency-Key"]; given {
+			b.fail("idempotency_key", "there is an Idempotency-Key in headers too: give it in one place")
+		}
+	}
 	req.Body = b.body(in, req.Header)
 	if b.stream {
 		b.fetchOnly(in)
@@ -110,17 +109,6 @@ func (b *builder) url(in *fetchsvcv1.FetchRequest) target.URL {
 	return u
 }
 
-func (b *builder) idempotencyKey(key string, h http.Header) {
-	if key == "" {
-		return
-	}
-	if _, given := h["Idempotency-Key"]; given {
-		b.fail("idempotency_key", "there is an Idempotency-Key in headers too: give it in one place")
-		return
-	}
-	h["Idempotency-Key"] = []string{key}
-}
-
 // streamOnly refuses what only Stream can do.
 func (b *builder) streamOnly(in *fetchsvcv1.FetchRequest) {
 	if in.GetStream() != nil {
@@ -142,58 +130,6 @@ func (b *builder) fetchOnly(in *fetchsvcv1.FetchRequest) {
 	if in.GetCharset() != "" {
 		b.fail("charset", "Stream hands the body on as it comes: leave it out, and decode what arrives")
 	}
-}
-
-// notGranted refuses what policy must grant by name, and cannot yet.
-func notGranted(in *fetchsvcv1.FetchRequest) error {
-	for _, o := range []struct {
-		field string
-		asked bool
-	}{
-		{"credential", in.GetCredential() != ""},
-		{"proxy", in.GetProxy() != ""},
-		{"ca_pem", in.GetCaPem() != ""},
-		{"client_cert", in.GetClientCert() != nil},
-		{"skip_verify", in.GetSkipVerify()},
-		{"request_host", in.GetRequestHost() != ""},
-	} {
-		if o.asked {
-			return fault.Newf(fault.NotGranted, "%s: no policy can grant this to callers yet; leave it out", o.field)
-		}
-	}
-	return nil
-}
-
-func timeouts(t *fetchsvcv1.Timeouts) fetch.Timeouts {
-	if t == nil {
-		return fetch.Timeouts{}
-	}
-	d := func(p *durationpb.Duration) time.Duration { return p.AsDuration() }
-	return fetch.Timeouts{
-		Total: d(t.GetTotal()), Attempt: d(t.GetAttempt()), Connect: d(t.GetConnect()),
-		FirstByte: d(t.GetFirstByte()), Idle: d(t.GetIdle()),
-	}
-}
-
-func redirects(r *fetchsvcv1.Redirects) fetch.Redirects {
-	out := fetch.Redirects{Max: -1}
-	if r == nil {
-		return out
-	}
-	if r.Max != nil {
-		out.Max = int(r.GetMax())
-	}
-	switch r.GetMode() {
-	case fetchsvcv1.Redirects_NONE:
-		out.Mode = fetch.RedirectNone
-	case fetchsvcv1.Redirects_SAME_ORIGIN:
-		out.Mode = fetch.RedirectSameOrigin
-	case fetchsvcv1.Redirects_SAME_UPSTREAM:
-		out.Mode = fetch.RedirectSameUpstream
-	case fetchsvcv1.Redirects_ANY:
-		out.Mode = fetch.RedirectAny
-	}
-	return out
 }
 
 // indexed writes `list[3].part`.

@@ -26,7 +26,7 @@ func TestSpans(t *testing.T) {
 	recorder := tracetest.NewSpanRecorder()
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder))
 	tracer := provider.Tracer("test")
-	snapshot, err := policy.Parse("test", []byte("upstreams: [{name: local, hosts: [\"127.0.0.1:*\"], schemes: [http], unsafe_allow_addresses: [127.0.0.1]}]"))
+	snapshot, err := policy.Parse("test", []byte("upstreams: [{name: local, hosts: [\"127.0.0.1:*\"], schemes: [http], unsafe_allow_addresses: [127.0.0.1]}]"), policy.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ type source string
 const (
 	gateway  source = "gateway"
 	upstream source = "upstream"
+	proxy    source = "proxy"
 )
 
 // row is what both doors say of one kind of failure.
@@ -68,7 +69,16 @@ var statusTable = map[fault.Kind]row{
 	fault.BadRedirect:            {codes.FailedPrecondition, 502, "http_protocol_error", upstream, "The redirect cannot be followed"},
 	fault.UpstreamStatus:         {codes.FailedPrecondition, 502, "proxy_internal_response", upstream, "The upstream answered with an error status"},
 
-	fault.Cancelled:    {codes.Canceled, 499, "proxy_internal_response", gateway, "The caller cancelled the call"},
+	fault.ProxyUnreachable:  {codes.Unavailable, 502, "destination_unavailable", proxy, "The forward proxy cannot be reached"},
+	fault.ProxyAuthRequired: {codes.FailedPrecondition, 502, "proxy_configuration_error", proxy, "The forward proxy wants other credentials"},
+	fault.ProxyDenied:       {codes.FailedPrecondition, 502, "http_request_denied", proxy, "The forward proxy refuses the upstream"},
+	fault.ProxyTLS:          {codes.Unavailable, 502, "tls_protocol_error", proxy, "No TLS session with the forward proxy"},
+	fault.ProxyBadResponse:  {codes.Unavailable, 502, "http_protocol_error", proxy, "The forward proxy's answer makes no sense"},
+
+	fault.Cancelled:             {codes.Canceled, 499, "proxy_internal_response", gateway, "The caller cancelled the call"},
+	fault.CredentialUnavailable: {codes.FailedPrecondition, 500, "proxy_configuration_error", gateway, "The call's credential cannot be used"},
+	fault.PoolFull:              {codes.Unavailable, 503, "connection_limit_reached", gateway, "Too many calls to the upstream are in flight and waiting"},
+	fault.PoolTimeout:           {codes.Unavailable, 503, "connection_limit_reached", gateway, "No place among the upstream's calls in time"},
 	fault.Overloaded:   {codes.Unavailable, 503, "connection_limit_reached", gateway, "This replica has no room for the call"},
 	fault.ShuttingDown: {codes.Unavailable, 503, "proxy_internal_response", gateway, "This replica is stopping"},
 	fault.Internal:     {codes.Internal, 500, "proxy_internal_error", gateway, "A defect of fetchsvc"},

@@ -73,7 +73,7 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	snapshot, err := policy.Parse("streamtest.yaml", []byte(policyText))
+	snapshot, err := policy.Parse("streamtest.yaml", []byte(policyText), policy.Options{})
 	if err != nil {
 		t.Fatalf("the package's policy: %v", err)
 	}

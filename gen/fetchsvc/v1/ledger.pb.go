@@ -287,6 +287,16 @@ type Attempt struct {
 	BytesSent int64 `protobuf:"varint,16,opt,name=bytes_sent,json=bytesSent,proto3" json:"bytes_sent,omitempty"`
 	// Response body bytes received, as coded.
 	BytesReceived int64 `protobuf:"varint,17,opt,name=bytes_received,json=bytesReceived,proto3" json:"bytes_received,omitempty"`
+	// The credential that was applied, by name; empty: none.
+	Credential string `protobuf:"bytes,18,opt,name=credential,proto3" json:"credential,omitempty"`
+	// The forward proxy it went through, as `scheme://host:port`; empty: none.
+	Proxy string `protobuf:"bytes,19,opt,name=proxy,proto3" json:"proxy,omitempty"`
+	// Why no other attempt followed although this one failed and policy retries: a
+	// word and a sentence, such as `MAX_ATTEMPTS: 3 attempts were made`. The words:
+	// MAX_ATTEMPTS, CONNECT, READ, STATUS, OTHER (the counters of Retry),
+	// NOT_REPEATABLE, NOT_RETRIED, BODY_SPENT, RETRY_AFTER, DEADLINE,
+	// RETRY_BUDGET_EXHAUSTED.
+	Stopped       string `protobuf:"bytes,20,opt,name=stopped,proto3" json:"stopped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -438,6 +448,27 @@ func (x *Attempt) GetBytesReceived() int64 {
 		return x.BytesReceived
 	}
 	return 0
+}
+
+func (x *Attempt) GetCredential() string {
+	if x != nil {
+		return x.Credential
+	}
+	return ""
+}
+
+func (x *Attempt) GetProxy() string {
+	if x != nil {
+		return x.Proxy
+	}
+	return ""
+}
+
+func (x *Attempt) GetStopped() string {
+	if x != nil {
+		return x.Stopped
+	}
+	return ""
 }
 
 // AttemptError is why an attempt gave no usable response.
@@ -682,7 +713,7 @@ const file_fetchsvc_v1_ledger_proto_rawDesc = "" +
 	"\blocation\x18\x04 \x01(\tR\blocation\x12,\n" +
 	"\aheaders\x18\x05 \x03(\v2\x12.fetchsvc.v1.FieldR\aheaders\x120\n" +
 	"\acookies\x18\x06 \x03(\v2\x16.fetchsvc.v1.SetCookieR\acookies\x12'\n" +
-	"\x0fdropped_headers\x18\a \x03(\tR\x0edroppedHeaders\"\x9f\x06\n" +
+	"\x0fdropped_headers\x18\a \x03(\tR\x0edroppedHeaders\"\xef\x06\n" +
 	"\aAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x05R\x06number\x12\x10\n" +
 	"\x03hop\x18\x02 \x01(\x05R\x03hop\x123\n" +
@@ -703,7 +734,12 @@ const file_fetchsvc_v1_ledger_proto_rawDesc = "" +
 	"\x05error\x18\x0f \x01(\v2\x19.fetchsvc.v1.AttemptErrorR\x05error\x12\x1d\n" +
 	"\n" +
 	"bytes_sent\x18\x10 \x01(\x03R\tbytesSent\x12%\n" +
-	"\x0ebytes_received\x18\x11 \x01(\x03R\rbytesReceived\"h\n" +
+	"\x0ebytes_received\x18\x11 \x01(\x03R\rbytesReceived\x12\x1e\n" +
+	"\n" +
+	"credential\x18\x12 \x01(\tR\n" +
+	"credential\x12\x14\n" +
+	"\x05proxy\x18\x13 \x01(\tR\x05proxy\x12\x18\n" +
+	"\astopped\x18\x14 \x01(\tR\astopped\"h\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05FIRST\x10\x01\x12\t\n" +

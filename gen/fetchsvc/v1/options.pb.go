@@ -23,6 +23,71 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// How the wait is drawn.
+type Backoff_Jitter int32
+
+const (
+	// Policy's (AUTO if it says nothing).
+	Backoff_JITTER_UNSPECIFIED Backoff_Jitter = 0
+	// EQUAL where the upstream throttles with 429 or 503, else FULL.
+	Backoff_AUTO Backoff_Jitter = 1
+	// From nothing to the bound.
+	Backoff_FULL Backoff_Jitter = 2
+	// From half the bound to the bound.
+	Backoff_EQUAL Backoff_Jitter = 3
+	// From base to three times the wait before.
+	Backoff_DECORRELATED Backoff_Jitter = 4
+	// The bound itself.
+	Backoff_NONE Backoff_Jitter = 5
+)
+
+// Enum value maps for Backoff_Jitter.
+var (
+	Backoff_Jitter_name = map[int32]string{
+		0: "JITTER_UNSPECIFIED",
+		1: "AUTO",
+		2: "FULL",
+		3: "EQUAL",
+		4: "DECORRELATED",
+		5: "NONE",
+	}
+	Backoff_Jitter_value = map[string]int32{
+		"JITTER_UNSPECIFIED": 0,
+		"AUTO":               1,
+		"FULL":               2,
+		"EQUAL":              3,
+		"DECORRELATED":       4,
+		"NONE":               5,
+	}
+)
+
+func (x Backoff_Jitter) Enum() *Backoff_Jitter {
+	p := new(Backoff_Jitter)
+	*p = x
+	return p
+}
+
+func (x Backoff_Jitter) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Backoff_Jitter) Descriptor() protoreflect.EnumDescriptor {
+	return file_fetchsvc_v1_options_proto_enumTypes[0].Descriptor()
+}
+
+func (Backoff_Jitter) Type() protoreflect.EnumType {
+	return &file_fetchsvc_v1_options_proto_enumTypes[0]
+}
+
+func (x Backoff_Jitter) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Backoff_Jitter.Descriptor instead.
+func (Backoff_Jitter) EnumDescriptor() ([]byte, []int) {
+	return file_fetchsvc_v1_options_proto_rawDescGZIP(), []int{2, 0}
+}
+
 // Where a redirect may lead.
 type Redirects_Mode int32
 
@@ -68,11 +133,11 @@ func (x Redirects_Mode) String() string {
 }
 
 func (Redirects_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_fetchsvc_v1_options_proto_enumTypes[0].Descriptor()
+	return file_fetchsvc_v1_options_proto_enumTypes[1].Descriptor()
 }
 
 func (Redirects_Mode) Type() protoreflect.EnumType {
-	return &file_fetchsvc_v1_options_proto_enumTypes[0]
+	return &file_fetchsvc_v1_options_proto_enumTypes[1]
 }
 
 func (x Redirects_Mode) Number() protoreflect.EnumNumber {
@@ -81,7 +146,7 @@ func (x Redirects_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Redirects_Mode.Descriptor instead.
 func (Redirects_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_fetchsvc_v1_options_proto_rawDescGZIP(), []int{2, 0}
+	return file_fetchsvc_v1_options_proto_rawDescGZIP(), []int{3, 0}
 }
 
 // Whether to undo a response's Content-Encoding.
@@ -121,11 +186,11 @@ func (x Decode_Mode) String() string {
 }
 
 func (Decode_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_fetchsvc_v1_options_proto_enumTypes[1].Descriptor()
+	return file_fetchsvc_v1_options_proto_enumTypes[2].Descriptor()
 }
 
 func (Decode_Mode) Type() protoreflect.EnumType {
-	return &file_fetchsvc_v1_options_proto_enumTypes[1]
+	return &file_fetchsvc_v1_options_proto_enumTypes[2]
 }
 
 func (x Decode_Mode) Number() protoreflect.EnumNumber {
@@ -134,7 +199,7 @@ func (x Decode_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Decode_Mode.Descriptor instead.
 func (Decode_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_fetchsvc_v1_options_proto_rawDescGZIP(), []int{3, 0}
+	return file_fetchsvc_v1_options_proto_rawDescGZIP(), []int{4, 0}
 }
 
 // How to part a streamed response body.
@@ -178,11 +243,11 @@ func (x Framing_Mode) String() string {
 }
 
 func (Framing_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_fetchsvc_v1_options_proto_enumTypes[2].Descriptor()
+	return file_fetchsvc_v1_options_proto_enumTypes[3].Descriptor()
 }
 
 func (Framing_Mode) Type() protoreflect.EnumType {
-	return &file_fetchsvc_v1_options_proto_enumTypes[2]
+	return &file_fetchsvc_v1_options_proto_enumTypes[3]
 }
 
 func (x Framing_Mode) Number() protoreflect.EnumNumber {
@@ -191,7 +256,7 @@ func (x Framing_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Framing_Mode.Descriptor instead.
 func (Framing_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_fetchsvc_v1_options_proto_rawDescGZIP(), []int{4, 0}
+	return file_fetchsvc_v1_options_proto_rawDescGZIP(), []int{5, 0}
 }
 
 // Timeouts are the clocks of one call. Each may be shorter than policy's
@@ -284,12 +349,34 @@ func (x *Timeouts) GetIdle() *durationpb.Duration {
 	return nil
 }
 
-// Retry says whether to try again after a failure.
+// Retry says whether to try again after a failure. What may be repeated depends
+// on what reached the upstream: nothing (any method), something without an answer
+// (`methods`, or an idempotency key), an answer (`statuses`).
 type Retry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many attempts to make at most, the first included: 1 to 10, and no more
 	// than policy's bound. Default: policy's.
-	MaxAttempts   *int32 `protobuf:"varint,1,opt,name=max_attempts,json=maxAttempts,proto3,oneof" json:"max_attempts,omitempty"`
+	MaxAttempts *int32 `protobuf:"varint,1,opt,name=max_attempts,json=maxAttempts,proto3,oneof" json:"max_attempts,omitempty"`
+	// How many of the retries may be for failures before anything was sent: 0 to
+	// 10. Default: policy's; so for all that follow.
+	Connect *int32 `protobuf:"varint,2,opt,name=connect,proto3,oneof" json:"connect,omitempty"`
+	// How many for failures after something was sent.
+	Read *int32 `protobuf:"varint,3,opt,name=read,proto3,oneof" json:"read,omitempty"`
+	// How many for an answer's status.
+	Status *int32 `protobuf:"varint,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	// How many for any other failure.
+	Other *int32 `protobuf:"varint,5,opt,name=other,proto3,oneof" json:"other,omitempty"`
+	// The statuses to try again: 300 to 599.
+	Statuses []int32 `protobuf:"varint,6,rep,packed,name=statuses,proto3" json:"statuses,omitempty"`
+	// The methods that may be repeated after something was sent; `*`: any.
+	Methods []string `protobuf:"bytes,7,rep,name=methods,proto3" json:"methods,omitempty"`
+	// How long to wait between attempts.
+	Backoff *Backoff `protobuf:"bytes,8,opt,name=backoff,proto3" json:"backoff,omitempty"`
+	// Do not read Retry-After and its relatives.
+	IgnoreRetryAfter bool `protobuf:"varint,9,opt,name=ignore_retry_after,json=ignoreRetryAfter,proto3" json:"ignore_retry_after,omitempty"`
+	// How long to wait for Retry-After in sum; a longer one ends the retries at
+	// once. 0 to 24 h, and no more than policy's.
+	RetryAfterMax *durationpb.Duration `protobuf:"bytes,10,opt,name=retry_after_max,json=retryAfterMax,proto3" json:"retry_after_max,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -331,6 +418,134 @@ func (x *Retry) GetMaxAttempts() int32 {
 	return 0
 }
 
+func (x *Retry) GetConnect() int32 {
+	if x != nil && x.Connect != nil {
+		return *x.Connect
+	}
+	return 0
+}
+
+func (x *Retry) GetRead() int32 {
+	if x != nil && x.Read != nil {
+		return *x.Read
+	}
+	return 0
+}
+
+func (x *Retry) GetStatus() int32 {
+	if x != nil && x.Status != nil {
+		return *x.Status
+	}
+	return 0
+}
+
+func (x *Retry) GetOther() int32 {
+	if x != nil && x.Other != nil {
+		return *x.Other
+	}
+	return 0
+}
+
+func (x *Retry) GetStatuses() []int32 {
+	if x != nil {
+		return x.Statuses
+	}
+	return nil
+}
+
+func (x *Retry) GetMethods() []string {
+	if x != nil {
+		return x.Methods
+	}
+	return nil
+}
+
+func (x *Retry) GetBackoff() *Backoff {
+	if x != nil {
+		return x.Backoff
+	}
+	return nil
+}
+
+func (x *Retry) GetIgnoreRetryAfter() bool {
+	if x != nil {
+		return x.IgnoreRetryAfter
+	}
+	return false
+}
+
+func (x *Retry) GetRetryAfterMax() *durationpb.Duration {
+	if x != nil {
+		return x.RetryAfterMax
+	}
+	return nil
+}
+
+// Backoff is the wait between attempts: `base` doubled with each, up to `max`,
+// with jitter. Unset members are policy's.
+type Backoff struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first wait's bound: 0 to 1 h.
+	Base *durationpb.Duration `protobuf:"bytes,1,opt,name=base,proto3" json:"base,omitempty"`
+	// The longest wait's bound: 0 to 1 h.
+	Max *durationpb.Duration `protobuf:"bytes,2,opt,name=max,proto3" json:"max,omitempty"`
+	// How the wait is drawn.
+	Jitter        Backoff_Jitter `protobuf:"varint,3,opt,name=jitter,proto3,enum=fetchsvc.v1.Backoff_Jitter" json:"jitter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Backoff) Reset() {
+	*x = Backoff{}
+	mi := &file_fetchsvc_v1_options_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Backoff) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Backoff) ProtoMessage() {}
+
+func (x *Backoff) ProtoReflect() protoreflect.Message {
+	mi := &file_fetchsvc_v1_options_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Backoff.ProtoReflect.Descriptor instead.
+func (*Backoff) Descriptor() ([]byte, []int) {
+	return file_fetchsvc_v1_options_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Backoff) GetBase() *durationpb.Duration {
+	if x != nil {
+		return x.Base
+	}
+	return nil
+}
+
+func (x *Backoff) GetMax() *durationpb.Duration {
+	if x != nil {
+		return x.Max
+	}
+	return nil
+}
+
+func (x *Backoff) GetJitter() Backoff_Jitter {
+	if x != nil {
+		return x.Jitter
+	}
+	return Backoff_JITTER_UNSPECIFIED
+}
+
 // Redirects says which redirects to follow (RFC 9110 section 15.4). Every hop is
 // judged by policy anew.
 type Redirects struct {
@@ -346,7 +561,7 @@ type Redirects struct {
 
 func (x *Redirects) Reset() {
 	*x = Redirects{}
-	mi := &file_fetchsvc_v1_options_proto_msgTypes[2]
+	mi := &file_fetchsvc_v1_options_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -358,7 +573,7 @@ func (x *Redirects) String() string {
 func (*Redirects) ProtoMessage() {}
 
 func (x *Redirects) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_v1_options_proto_msgTypes[2]
+	mi := &file_fetchsvc_v1_options_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -371,7 +586,7 @@ func (x *Redirects) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redirects.ProtoReflect.Descriptor instead.
 func (*Redirects) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_v1_options_proto_rawDescGZIP(), []int{2}
+	return file_fetchsvc_v1_options_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Redirects) GetMode() Redirects_Mode {
@@ -397,7 +612,7 @@ type Decode struct {
 
 func (x *Decode) Reset() {
 	*x = Decode{}
-	mi := &file_fetchsvc_v1_options_proto_msgTypes[3]
+	mi := &file_fetchsvc_v1_options_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -409,7 +624,7 @@ func (x *Decode) String() string {
 func (*Decode) ProtoMessage() {}
 
 func (x *Decode) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_v1_options_proto_msgTypes[3]
+	mi := &file_fetchsvc_v1_options_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -422,7 +637,7 @@ func (x *Decode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decode.ProtoReflect.Descriptor instead.
 func (*Decode) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_v1_options_proto_rawDescGZIP(), []int{3}
+	return file_fetchsvc_v1_options_proto_rawDescGZIP(), []int{4}
 }
 
 // Framing holds the choice how to part a streamed response body.
@@ -434,7 +649,7 @@ type Framing struct {
 
 func (x *Framing) Reset() {
 	*x = Framing{}
-	mi := &file_fetchsvc_v1_options_proto_msgTypes[4]
+	mi := &file_fetchsvc_v1_options_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -446,7 +661,7 @@ func (x *Framing) String() string {
 func (*Framing) ProtoMessage() {}
 
 func (x *Framing) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_v1_options_proto_msgTypes[4]
+	mi := &file_fetchsvc_v1_options_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -459,7 +674,7 @@ func (x *Framing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Framing.ProtoReflect.Descriptor instead.
 func (*Framing) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_v1_options_proto_rawDescGZIP(), []int{4}
+	return file_fetchsvc_v1_options_proto_rawDescGZIP(), []int{5}
 }
 
 // ClientCert is a client certificate for TLS.
@@ -475,7 +690,7 @@ type ClientCert struct {
 
 func (x *ClientCert) Reset() {
 	*x = ClientCert{}
-	mi := &file_fetchsvc_v1_options_proto_msgTypes[5]
+	mi := &file_fetchsvc_v1_options_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -487,7 +702,7 @@ func (x *ClientCert) String() string {
 func (*ClientCert) ProtoMessage() {}
 
 func (x *ClientCert) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_v1_options_proto_msgTypes[5]
+	mi := &file_fetchsvc_v1_options_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -500,7 +715,7 @@ func (x *ClientCert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientCert.ProtoReflect.Descriptor instead.
 func (*ClientCert) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_v1_options_proto_rawDescGZIP(), []int{5}
+	return file_fetchsvc_v1_options_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ClientCert) GetCertPem() string {
@@ -528,11 +743,43 @@ const file_fetchsvc_v1_options_proto_rawDesc = "" +
 	"\aconnect\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\aconnect\x12L\n" +
 	"\n" +
 	"first_byte\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\tfirstByte\x12A\n" +
-	"\x04idle\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\x04idle\"K\n" +
+	"\x04idle\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\x04idle\"\xa2\x04\n" +
 	"\x05Retry\x121\n" +
 	"\fmax_attempts\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18\n" +
-	"(\x01H\x00R\vmaxAttempts\x88\x01\x01B\x0f\n" +
-	"\r_max_attempts\"\xc5\x01\n" +
+	"(\x01H\x00R\vmaxAttempts\x88\x01\x01\x12(\n" +
+	"\aconnect\x18\x02 \x01(\x05B\t\xbaH\x06\x1a\x04\x18\n" +
+	"(\x00H\x01R\aconnect\x88\x01\x01\x12\"\n" +
+	"\x04read\x18\x03 \x01(\x05B\t\xbaH\x06\x1a\x04\x18\n" +
+	"(\x00H\x02R\x04read\x88\x01\x01\x12&\n" +
+	"\x06status\x18\x04 \x01(\x05B\t\xbaH\x06\x1a\x04\x18\n" +
+	"(\x00H\x03R\x06status\x88\x01\x01\x12$\n" +
+	"\x05other\x18\x05 \x01(\x05B\t\xbaH\x06\x1a\x04\x18\n" +
+	"(\x00H\x04R\x05other\x88\x01\x01\x120\n" +
+	"\bstatuses\x18\x06 \x03(\x05B\x14\xbaH\x11\x92\x01\x0e\x10d\x18\x01\"\b\x1a\x06\x18\xd7\x04(\xac\x02R\bstatuses\x12,\n" +
+	"\amethods\x18\a \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10d\x18\x01\"\x06r\x04 \x01(@R\amethods\x12.\n" +
+	"\abackoff\x18\b \x01(\v2\x14.fetchsvc.v1.BackoffR\abackoff\x12,\n" +
+	"\x12ignore_retry_after\x18\t \x01(\bR\x10ignoreRetryAfter\x12Q\n" +
+	"\x0fretry_after_max\x18\n" +
+	" \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\rretryAfterMaxB\x0f\n" +
+	"\r_max_attemptsB\n" +
+	"\n" +
+	"\b_connectB\a\n" +
+	"\x05_readB\t\n" +
+	"\a_statusB\b\n" +
+	"\x06_other\"\x9f\x02\n" +
+	"\aBackoff\x12<\n" +
+	"\x04base\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\r\xbaH\n" +
+	"\xaa\x01\a\"\x03\b\x90\x1c2\x00R\x04base\x12:\n" +
+	"\x03max\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\r\xbaH\n" +
+	"\xaa\x01\a\"\x03\b\x90\x1c2\x00R\x03max\x12=\n" +
+	"\x06jitter\x18\x03 \x01(\x0e2\x1b.fetchsvc.v1.Backoff.JitterB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06jitter\"[\n" +
+	"\x06Jitter\x12\x16\n" +
+	"\x12JITTER_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04AUTO\x10\x01\x12\b\n" +
+	"\x04FULL\x10\x02\x12\t\n" +
+	"\x05EQUAL\x10\x03\x12\x10\n" +
+	"\fDECORRELATED\x10\x04\x12\b\n" +
+	"\x04NONE\x10\x05\"\xc5\x01\n" +
 	"\tRedirects\x129\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x1b.fetchsvc.v1.Redirects.ModeB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04mode\x12 \n" +
 	"\x03max\x18\x02 \x01(\x05B\t\xbaH\x06\x1a\x04\x182(\x00H\x00R\x03max\x88\x01\x01\"S\n" +
@@ -571,32 +818,39 @@ func file_fetchsvc_v1_options_proto_rawDescGZIP() []byte {
 	return file_fetchsvc_v1_options_proto_rawDescData
 }
 
-var file_fetchsvc_v1_options_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_fetchsvc_v1_options_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_fetchsvc_v1_options_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_fetchsvc_v1_options_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_fetchsvc_v1_options_proto_goTypes = []any{
-	(Redirects_Mode)(0),         // 0: fetchsvc.v1.Redirects.Mode
-	(Decode_Mode)(0),            // 1: fetchsvc.v1.Decode.Mode
-	(Framing_Mode)(0),           // 2: fetchsvc.v1.Framing.Mode
-	(*Timeouts)(nil),            // 3: fetchsvc.v1.Timeouts
-	(*Retry)(nil),               // 4: fetchsvc.v1.Retry
-	(*Redirects)(nil),           // 5: fetchsvc.v1.Redirects
-	(*Decode)(nil),              // 6: fetchsvc.v1.Decode
-	(*Framing)(nil),             // 7: fetchsvc.v1.Framing
-	(*ClientCert)(nil),          // 8: fetchsvc.v1.ClientCert
-	(*durationpb.Duration)(nil), // 9: google.protobuf.Duration
+	(Backoff_Jitter)(0),         // 0: fetchsvc.v1.Backoff.Jitter
+	(Redirects_Mode)(0),         // 1: fetchsvc.v1.Redirects.Mode
+	(Decode_Mode)(0),            // 2: fetchsvc.v1.Decode.Mode
+	(Framing_Mode)(0),           // 3: fetchsvc.v1.Framing.Mode
+	(*Timeouts)(nil),            // 4: fetchsvc.v1.Timeouts
+	(*Retry)(nil),               // 5: fetchsvc.v1.Retry
+	(*Backoff)(nil),             // 6: fetchsvc.v1.Backoff
+	(*Redirects)(nil),           // 7: fetchsvc.v1.Redirects
+	(*Decode)(nil),              // 8: fetchsvc.v1.Decode
+	(*Framing)(nil),             // 9: fetchsvc.v1.Framing
+	(*ClientCert)(nil),          // 10: fetchsvc.v1.ClientCert
+	(*durationpb.Duration)(nil), // 11: google.protobuf.Duration
 }
 var file_fetchsvc_v1_options_proto_depIdxs = []int32{
-	9, // 0: fetchsvc.v1.Timeouts.total:type_name -> google.protobuf.Duration
-	9, // 1: fetchsvc.v1.Timeouts.attempt:type_name -> google.protobuf.Duration
-	9, // 2: fetchsvc.v1.Timeouts.connect:type_name -> google.protobuf.Duration
-	9, // 3: fetchsvc.v1.Timeouts.first_byte:type_name -> google.protobuf.Duration
-	9, // 4: fetchsvc.v1.Timeouts.idle:type_name -> google.protobuf.Duration
-	0, // 5: fetchsvc.v1.Redirects.mode:type_name -> fetchsvc.v1.Redirects.Mode
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	11, // 0: fetchsvc.v1.Timeouts.total:type_name -> google.protobuf.Duration
+	11, // 1: fetchsvc.v1.Timeouts.attempt:type_name -> google.protobuf.Duration
+	11, // 2: fetchsvc.v1.Timeouts.connect:type_name -> google.protobuf.Duration
+	11, // 3: fetchsvc.v1.Timeouts.first_byte:type_name -> google.protobuf.Duration
+	11, // 4: fetchsvc.v1.Timeouts.idle:type_name -> google.protobuf.Duration
+	6,  // 5: fetchsvc.v1.Retry.backoff:type_name -> fetchsvc.v1.Backoff
+	11, // 6: fetchsvc.v1.Retry.retry_after_max:type_name -> google.protobuf.Duration
+	11, // 7: fetchsvc.v1.Backoff.base:type_name -> google.protobuf.Duration
+	11, // 8: fetchsvc.v1.Backoff.max:type_name -> google.protobuf.Duration
+	0,  // 9: fetchsvc.v1.Backoff.jitter:type_name -> fetchsvc.v1.Backoff.Jitter
+	1,  // 10: fetchsvc.v1.Redirects.mode:type_name -> fetchsvc.v1.Redirects.Mode
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_fetchsvc_v1_options_proto_init() }
@@ -605,14 +859,14 @@ func file_fetchsvc_v1_options_proto_init() {
 		return
 	}
 	file_fetchsvc_v1_options_proto_msgTypes[1].OneofWrappers = []any{}
-	file_fetchsvc_v1_options_proto_msgTypes[2].OneofWrappers = []any{}
+	file_fetchsvc_v1_options_proto_msgTypes[3].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fetchsvc_v1_options_proto_rawDesc), len(file_fetchsvc_v1_options_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   6,
+			NumEnums:      4,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

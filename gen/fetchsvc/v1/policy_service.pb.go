@@ -11,6 +11,7 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -102,7 +103,23 @@ type ExplainResponse struct {
 	// The guard's verdict on each address, if resolve was set.
 	Addresses []*AddressVerdict `protobuf:"bytes,5,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	// The credential that would be applied, by name; empty: none.
-	Credential    string `protobuf:"bytes,6,opt,name=credential,proto3" json:"credential,omitempty"`
+	Credential string `protobuf:"bytes,6,opt,name=credential,proto3" json:"credential,omitempty"`
+	// The rules that were looked at, in order: which held, and why the others did
+	// not.
+	Rules []*Rule `protobuf:"bytes,7,rep,name=rules,proto3" json:"rules,omitempty"`
+	// The upstreams that do not list the host at all are only counted.
+	OtherUpstreams int32 `protobuf:"varint,8,opt,name=other_upstreams,json=otherUpstreams,proto3" json:"other_upstreams,omitempty"`
+	// The attempts that could be made, and when, against the total clock.
+	Schedule []*ScheduledAttempt `protobuf:"bytes,9,rep,name=schedule,proto3" json:"schedule,omitempty"`
+	// What would be refused, were its rule not in report mode; empty: nothing.
+	Reported string `protobuf:"bytes,10,opt,name=reported,proto3" json:"reported,omitempty"`
+	// The route of the upstream that holds, such as `routes[0]`; empty: none.
+	Route string `protobuf:"bytes,11,opt,name=route,proto3" json:"route,omitempty"`
+	// Who was asked about.
+	Caller string `protobuf:"bytes,12,opt,name=caller,proto3" json:"caller,omitempty"`
+	// The kind of failure that the call would end with, as in
+	// google.rpc.ErrorInfo.reason; empty: allowed.
+	DeniedKind    string `protobuf:"bytes,13,opt,name=denied_kind,json=deniedKind,proto3" json:"denied_kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -179,6 +196,212 @@ func (x *ExplainResponse) GetCredential() string {
 	return ""
 }
 
+func (x *ExplainResponse) GetRules() []*Rule {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetOtherUpstreams() int32 {
+	if x != nil {
+		return x.OtherUpstreams
+	}
+	return 0
+}
+
+func (x *ExplainResponse) GetSchedule() []*ScheduledAttempt {
+	if x != nil {
+		return x.Schedule
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetReported() string {
+	if x != nil {
+		return x.Reported
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetRoute() string {
+	if x != nil {
+		return x.Route
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetDeniedKind() string {
+	if x != nil {
+		return x.DeniedKind
+	}
+	return ""
+}
+
+// Rule is one rule that was looked at.
+type Rule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it stands in the policy file: `upstream github`, `deny.rules[0]`,
+	// `allow`, `routes[2]`.
+	Rule string `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	// Whether it holds for the request.
+	Matched bool `protobuf:"varint,2,opt,name=matched,proto3" json:"matched,omitempty"`
+	// Why, or why not.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rule) Reset() {
+	*x = Rule{}
+	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rule) ProtoMessage() {}
+
+func (x *Rule) ProtoReflect() protoreflect.Message {
+	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rule.ProtoReflect.Descriptor instead.
+func (*Rule) Descriptor() ([]byte, []int) {
+	return file_fetchsvc_v1_policy_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Rule) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *Rule) GetMatched() bool {
+	if x != nil {
+		return x.Matched
+	}
+	return false
+}
+
+func (x *Rule) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// ScheduledAttempt is one attempt of the worst case, in which all fail and last
+// as long as their clock lets them.
+type ScheduledAttempt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 for the first.
+	Number int32 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// The wait before it: at least, with jitter at its least.
+	WaitMin *durationpb.Duration `protobuf:"bytes,2,opt,name=wait_min,json=waitMin,proto3" json:"wait_min,omitempty"`
+	// At most.
+	WaitMax *durationpb.Duration `protobuf:"bytes,3,opt,name=wait_max,json=waitMax,proto3" json:"wait_max,omitempty"`
+	// When it starts in the worst case, from the call's start.
+	Starts *durationpb.Duration `protobuf:"bytes,4,opt,name=starts,proto3" json:"starts,omitempty"`
+	// How long it may take.
+	Limit *durationpb.Duration `protobuf:"bytes,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Whether it still fits the total clock in the worst case.
+	Fits          bool `protobuf:"varint,6,opt,name=fits,proto3" json:"fits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScheduledAttempt) Reset() {
+	*x = ScheduledAttempt{}
+	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScheduledAttempt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScheduledAttempt) ProtoMessage() {}
+
+func (x *ScheduledAttempt) ProtoReflect() protoreflect.Message {
+	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScheduledAttempt.ProtoReflect.Descriptor instead.
+func (*ScheduledAttempt) Descriptor() ([]byte, []int) {
+	return file_fetchsvc_v1_policy_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ScheduledAttempt) GetNumber() int32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ScheduledAttempt) GetWaitMin() *durationpb.Duration {
+	if x != nil {
+		return x.WaitMin
+	}
+	return nil
+}
+
+func (x *ScheduledAttempt) GetWaitMax() *durationpb.Duration {
+	if x != nil {
+		return x.WaitMax
+	}
+	return nil
+}
+
+func (x *ScheduledAttempt) GetStarts() *durationpb.Duration {
+	if x != nil {
+		return x.Starts
+	}
+	return nil
+}
+
+func (x *ScheduledAttempt) GetLimit() *durationpb.Duration {
+	if x != nil {
+		return x.Limit
+	}
+	return nil
+}
+
+func (x *ScheduledAttempt) GetFits() bool {
+	if x != nil {
+		return x.Fits
+	}
+	return false
+}
+
 // Setting is one effective value.
 type Setting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -194,7 +417,7 @@ type Setting struct {
 
 func (x *Setting) Reset() {
 	*x = Setting{}
-	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[2]
+	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -206,7 +429,7 @@ func (x *Setting) String() string {
 func (*Setting) ProtoMessage() {}
 
 func (x *Setting) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[2]
+	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -219,7 +442,7 @@ func (x *Setting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Setting.ProtoReflect.Descriptor instead.
 func (*Setting) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_v1_policy_service_proto_rawDescGZIP(), []int{2}
+	return file_fetchsvc_v1_policy_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Setting) GetName() string {
@@ -258,7 +481,7 @@ type AddressVerdict struct {
 
 func (x *AddressVerdict) Reset() {
 	*x = AddressVerdict{}
-	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[3]
+	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -270,7 +493,7 @@ func (x *AddressVerdict) String() string {
 func (*AddressVerdict) ProtoMessage() {}
 
 func (x *AddressVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[3]
+	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -283,7 +506,7 @@ func (x *AddressVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressVerdict.ProtoReflect.Descriptor instead.
 func (*AddressVerdict) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_v1_policy_service_proto_rawDescGZIP(), []int{3}
+	return file_fetchsvc_v1_policy_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AddressVerdict) GetAddress() string {
@@ -316,7 +539,7 @@ type ListUpstreamsRequest struct {
 
 func (x *ListUpstreamsRequest) Reset() {
 	*x = ListUpstreamsRequest{}
-	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[4]
+	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -328,7 +551,7 @@ func (x *ListUpstreamsRequest) String() string {
 func (*ListUpstreamsRequest) ProtoMessage() {}
 
 func (x *ListUpstreamsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[4]
+	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -341,7 +564,7 @@ func (x *ListUpstreamsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUpstreamsRequest.ProtoReflect.Descriptor instead.
 func (*ListUpstreamsRequest) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_v1_policy_service_proto_rawDescGZIP(), []int{4}
+	return file_fetchsvc_v1_policy_service_proto_rawDescGZIP(), []int{6}
 }
 
 // ListUpstreamsResponse lists the upstreams.
@@ -355,7 +578,7 @@ type ListUpstreamsResponse struct {
 
 func (x *ListUpstreamsResponse) Reset() {
 	*x = ListUpstreamsResponse{}
-	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[5]
+	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -367,7 +590,7 @@ func (x *ListUpstreamsResponse) String() string {
 func (*ListUpstreamsResponse) ProtoMessage() {}
 
 func (x *ListUpstreamsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[5]
+	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -380,7 +603,7 @@ func (x *ListUpstreamsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUpstreamsResponse.ProtoReflect.Descriptor instead.
 func (*ListUpstreamsResponse) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_v1_policy_service_proto_rawDescGZIP(), []int{5}
+	return file_fetchsvc_v1_policy_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListUpstreamsResponse) GetUpstreams() []*Upstream {
@@ -398,14 +621,19 @@ type Upstream struct {
 	// The host patterns that belong to it.
 	Hosts []string `protobuf:"bytes,2,rep,name=hosts,proto3" json:"hosts,omitempty"`
 	// The schemes it may be reached by.
-	Schemes       []string `protobuf:"bytes,3,rep,name=schemes,proto3" json:"schemes,omitempty"`
+	Schemes []string `protobuf:"bytes,3,rep,name=schemes,proto3" json:"schemes,omitempty"`
+	// `enforce` or `report`.
+	Mode string `protobuf:"bytes,4,opt,name=mode,proto3" json:"mode,omitempty"`
+	// How many calls passed since the process started that its rules would have
+	// refused, were they not in report mode.
+	Reported      int64 `protobuf:"varint,5,opt,name=reported,proto3" json:"reported,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[6]
+	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -417,7 +645,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[6]
+	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -430,7 +658,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_v1_policy_service_proto_rawDescGZIP(), []int{6}
+	return file_fetchsvc_v1_policy_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Upstream) GetName() string {
@@ -454,6 +682,20 @@ func (x *Upstream) GetSchemes() []string {
 	return nil
 }
 
+func (x *Upstream) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *Upstream) GetReported() int64 {
+	if x != nil {
+		return x.Reported
+	}
+	return 0
+}
+
 // GetSnapshotRequest asks which policy is in force.
 type GetSnapshotRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -463,7 +705,7 @@ type GetSnapshotRequest struct {
 
 func (x *GetSnapshotRequest) Reset() {
 	*x = GetSnapshotRequest{}
-	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[7]
+	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -475,7 +717,7 @@ func (x *GetSnapshotRequest) String() string {
 func (*GetSnapshotRequest) ProtoMessage() {}
 
 func (x *GetSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[7]
+	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -488,7 +730,7 @@ func (x *GetSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*GetSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_v1_policy_service_proto_rawDescGZIP(), []int{7}
+	return file_fetchsvc_v1_policy_service_proto_rawDescGZIP(), []int{9}
 }
 
 // GetSnapshotResponse identifies the policy in force.
@@ -501,14 +743,18 @@ type GetSnapshotResponse struct {
 	// SHA-256 of its text, in hexadecimal; empty without one.
 	Sha256 string `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// When it came into force.
-	LoadedAt      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=loaded_at,json=loadedAt,proto3" json:"loaded_at,omitempty"`
+	LoadedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=loaded_at,json=loadedAt,proto3" json:"loaded_at,omitempty"`
+	// What it says to no effect, with line and column.
+	Warnings []string `protobuf:"bytes,5,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// The policy that was refused since; unset: none was.
+	Rejected      *RejectedPolicy `protobuf:"bytes,6,opt,name=rejected,proto3" json:"rejected,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetSnapshotResponse) Reset() {
 	*x = GetSnapshotResponse{}
-	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[8]
+	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -520,7 +766,7 @@ func (x *GetSnapshotResponse) String() string {
 func (*GetSnapshotResponse) ProtoMessage() {}
 
 func (x *GetSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[8]
+	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -533,7 +779,7 @@ func (x *GetSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*GetSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_v1_policy_service_proto_rawDescGZIP(), []int{8}
+	return file_fetchsvc_v1_policy_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetSnapshotResponse) GetGeneration() int64 {
@@ -564,15 +810,85 @@ func (x *GetSnapshotResponse) GetLoadedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *GetSnapshotResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+func (x *GetSnapshotResponse) GetRejected() *RejectedPolicy {
+	if x != nil {
+		return x.Rejected
+	}
+	return nil
+}
+
+// RejectedPolicy is a policy that could not be put in force; the one before it
+// still is.
+type RejectedPolicy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When it was refused.
+	At *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	// Why: all its errors. At most 16 KiB.
+	Error         string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RejectedPolicy) Reset() {
+	*x = RejectedPolicy{}
+	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RejectedPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RejectedPolicy) ProtoMessage() {}
+
+func (x *RejectedPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_fetchsvc_v1_policy_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RejectedPolicy.ProtoReflect.Descriptor instead.
+func (*RejectedPolicy) Descriptor() ([]byte, []int) {
+	return file_fetchsvc_v1_policy_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RejectedPolicy) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *RejectedPolicy) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 var File_fetchsvc_v1_policy_service_proto protoreflect.FileDescriptor
 
 const file_fetchsvc_v1_policy_service_proto_rawDesc = "" +
 	"\n" +
-	" fetchsvc/v1/policy_service.proto\x12\vfetchsvc.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19fetchsvc/v1/request.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x89\x01\n" +
+	" fetchsvc/v1/policy_service.proto\x12\vfetchsvc.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19fetchsvc/v1/request.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x89\x01\n" +
 	"\x0eExplainRequest\x12;\n" +
 	"\arequest\x18\x01 \x01(\v2\x19.fetchsvc.v1.FetchRequestB\x06\xbaH\x03\xc8\x01\x01R\arequest\x12 \n" +
 	"\x06caller\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\x80\x02R\x06caller\x12\x18\n" +
-	"\aresolve\x18\x03 \x01(\bR\aresolve\"\xec\x01\n" +
+	"\aresolve\x18\x03 \x01(\bR\aresolve\"\xe4\x03\n" +
 	"\x0fExplainResponse\x12\x18\n" +
 	"\aallowed\x18\x01 \x01(\bR\aallowed\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1a\n" +
@@ -581,7 +897,27 @@ const file_fetchsvc_v1_policy_service_proto_rawDesc = "" +
 	"\taddresses\x18\x05 \x03(\v2\x1b.fetchsvc.v1.AddressVerdictR\taddresses\x12\x1e\n" +
 	"\n" +
 	"credential\x18\x06 \x01(\tR\n" +
-	"credential\"K\n" +
+	"credential\x12'\n" +
+	"\x05rules\x18\a \x03(\v2\x11.fetchsvc.v1.RuleR\x05rules\x12'\n" +
+	"\x0fother_upstreams\x18\b \x01(\x05R\x0eotherUpstreams\x129\n" +
+	"\bschedule\x18\t \x03(\v2\x1d.fetchsvc.v1.ScheduledAttemptR\bschedule\x12\x1a\n" +
+	"\breported\x18\n" +
+	" \x01(\tR\breported\x12\x14\n" +
+	"\x05route\x18\v \x01(\tR\x05route\x12\x16\n" +
+	"\x06caller\x18\f \x01(\tR\x06caller\x12\x1f\n" +
+	"\vdenied_kind\x18\r \x01(\tR\n" +
+	"deniedKind\"L\n" +
+	"\x04Rule\x12\x12\n" +
+	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x18\n" +
+	"\amatched\x18\x02 \x01(\bR\amatched\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x8e\x02\n" +
+	"\x10ScheduledAttempt\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x05R\x06number\x124\n" +
+	"\bwait_min\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\awaitMin\x124\n" +
+	"\bwait_max\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\awaitMax\x121\n" +
+	"\x06starts\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06starts\x12/\n" +
+	"\x05limit\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x05limit\x12\x12\n" +
+	"\x04fits\x18\x06 \x01(\bR\x04fits\"K\n" +
 	"\aSetting\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x16\n" +
@@ -592,19 +928,26 @@ const file_fetchsvc_v1_policy_service_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x16\n" +
 	"\x14ListUpstreamsRequest\"L\n" +
 	"\x15ListUpstreamsResponse\x123\n" +
-	"\tupstreams\x18\x01 \x03(\v2\x15.fetchsvc.v1.UpstreamR\tupstreams\"N\n" +
+	"\tupstreams\x18\x01 \x03(\v2\x15.fetchsvc.v1.UpstreamR\tupstreams\"~\n" +
 	"\bUpstream\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05hosts\x18\x02 \x03(\tR\x05hosts\x12\x18\n" +
-	"\aschemes\x18\x03 \x03(\tR\aschemes\"\x14\n" +
-	"\x12GetSnapshotRequest\"\x9e\x01\n" +
+	"\aschemes\x18\x03 \x03(\tR\aschemes\x12\x12\n" +
+	"\x04mode\x18\x04 \x01(\tR\x04mode\x12\x1a\n" +
+	"\breported\x18\x05 \x01(\x03R\breported\"\x14\n" +
+	"\x12GetSnapshotRequest\"\xf3\x01\n" +
 	"\x13GetSnapshotResponse\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x03R\n" +
 	"generation\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x16\n" +
 	"\x06sha256\x18\x03 \x01(\tR\x06sha256\x127\n" +
-	"\tloaded_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bloadedAt2\xd2\x02\n" +
+	"\tloaded_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bloadedAt\x12\x1a\n" +
+	"\bwarnings\x18\x05 \x03(\tR\bwarnings\x127\n" +
+	"\brejected\x18\x06 \x01(\v2\x1b.fetchsvc.v1.RejectedPolicyR\brejected\"R\n" +
+	"\x0eRejectedPolicy\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error2\xd2\x02\n" +
 	"\rPolicyService\x12c\n" +
 	"\aExplain\x12\x1b.fetchsvc.v1.ExplainRequest\x1a\x1c.fetchsvc.v1.ExplainResponse\"\x1d\x82\xd3\xe4\x93\x02\x17:\x01*\"\x12/v1/policy:explain\x12m\n" +
 	"\rListUpstreams\x12!.fetchsvc.v1.ListUpstreamsRequest\x1a\".fetchsvc.v1.ListUpstreamsResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/upstreams\x12m\n" +
@@ -622,37 +965,49 @@ func file_fetchsvc_v1_policy_service_proto_rawDescGZIP() []byte {
 	return file_fetchsvc_v1_policy_service_proto_rawDescData
 }
 
-var file_fetchsvc_v1_policy_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_fetchsvc_v1_policy_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_fetchsvc_v1_policy_service_proto_goTypes = []any{
 	(*ExplainRequest)(nil),        // 0: fetchsvc.v1.ExplainRequest
 	(*ExplainResponse)(nil),       // 1: fetchsvc.v1.ExplainResponse
-	(*Setting)(nil),               // 2: fetchsvc.v1.Setting
-	(*AddressVerdict)(nil),        // 3: fetchsvc.v1.AddressVerdict
-	(*ListUpstreamsRequest)(nil),  // 4: fetchsvc.v1.ListUpstreamsRequest
-	(*ListUpstreamsResponse)(nil), // 5: fetchsvc.v1.ListUpstreamsResponse
-	(*Upstream)(nil),              // 6: fetchsvc.v1.Upstream
-	(*GetSnapshotRequest)(nil),    // 7: fetchsvc.v1.GetSnapshotRequest
-	(*GetSnapshotResponse)(nil),   // 8: fetchsvc.v1.GetSnapshotResponse
-	(*FetchRequest)(nil),          // 9: fetchsvc.v1.FetchRequest
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*Rule)(nil),                  // 2: fetchsvc.v1.Rule
+	(*ScheduledAttempt)(nil),      // 3: fetchsvc.v1.ScheduledAttempt
+	(*Setting)(nil),               // 4: fetchsvc.v1.Setting
+	(*AddressVerdict)(nil),        // 5: fetchsvc.v1.AddressVerdict
+	(*ListUpstreamsRequest)(nil),  // 6: fetchsvc.v1.ListUpstreamsRequest
+	(*ListUpstreamsResponse)(nil), // 7: fetchsvc.v1.ListUpstreamsResponse
+	(*Upstream)(nil),              // 8: fetchsvc.v1.Upstream
+	(*GetSnapshotRequest)(nil),    // 9: fetchsvc.v1.GetSnapshotRequest
+	(*GetSnapshotResponse)(nil),   // 10: fetchsvc.v1.GetSnapshotResponse
+	(*RejectedPolicy)(nil),        // 11: fetchsvc.v1.RejectedPolicy
+	(*FetchRequest)(nil),          // 12: fetchsvc.v1.FetchRequest
+	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
 }
 var file_fetchsvc_v1_policy_service_proto_depIdxs = []int32{
-	9,  // 0: fetchsvc.v1.ExplainRequest.request:type_name -> fetchsvc.v1.FetchRequest
-	2,  // 1: fetchsvc.v1.ExplainResponse.settings:type_name -> fetchsvc.v1.Setting
-	3,  // 2: fetchsvc.v1.ExplainResponse.addresses:type_name -> fetchsvc.v1.AddressVerdict
-	6,  // 3: fetchsvc.v1.ListUpstreamsResponse.upstreams:type_name -> fetchsvc.v1.Upstream
-	10, // 4: fetchsvc.v1.GetSnapshotResponse.loaded_at:type_name -> google.protobuf.Timestamp
-	0,  // 5: fetchsvc.v1.PolicyService.Explain:input_type -> fetchsvc.v1.ExplainRequest
-	4,  // 6: fetchsvc.v1.PolicyService.ListUpstreams:input_type -> fetchsvc.v1.ListUpstreamsRequest
-	7,  // 7: fetchsvc.v1.PolicyService.GetSnapshot:input_type -> fetchsvc.v1.GetSnapshotRequest
-	1,  // 8: fetchsvc.v1.PolicyService.Explain:output_type -> fetchsvc.v1.ExplainResponse
-	5,  // 9: fetchsvc.v1.PolicyService.ListUpstreams:output_type -> fetchsvc.v1.ListUpstreamsResponse
-	8,  // 10: fetchsvc.v1.PolicyService.GetSnapshot:output_type -> fetchsvc.v1.GetSnapshotResponse
-	8,  // [8:11] is the sub-list for method output_type
-	5,  // [5:8] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	12, // 0: fetchsvc.v1.ExplainRequest.request:type_name -> fetchsvc.v1.FetchRequest
+	4,  // 1: fetchsvc.v1.ExplainResponse.settings:type_name -> fetchsvc.v1.Setting
+	5,  // 2: fetchsvc.v1.ExplainResponse.addresses:type_name -> fetchsvc.v1.AddressVerdict
+	2,  // 3: fetchsvc.v1.ExplainResponse.rules:type_name -> fetchsvc.v1.Rule
+	3,  // 4: fetchsvc.v1.ExplainResponse.schedule:type_name -> fetchsvc.v1.ScheduledAttempt
+	13, // 5: fetchsvc.v1.ScheduledAttempt.wait_min:type_name -> google.protobuf.Duration
+	13, // 6: fetchsvc.v1.ScheduledAttempt.wait_max:type_name -> google.protobuf.Duration
+	13, // 7: fetchsvc.v1.ScheduledAttempt.starts:type_name -> google.protobuf.Duration
+	13, // 8: fetchsvc.v1.ScheduledAttempt.limit:type_name -> google.protobuf.Duration
+	8,  // 9: fetchsvc.v1.ListUpstreamsResponse.upstreams:type_name -> fetchsvc.v1.Upstream
+	14, // 10: fetchsvc.v1.GetSnapshotResponse.loaded_at:type_name -> google.protobuf.Timestamp
+	11, // 11: fetchsvc.v1.GetSnapshotResponse.rejected:type_name -> fetchsvc.v1.RejectedPolicy
+	14, // 12: fetchsvc.v1.RejectedPolicy.at:type_name -> google.protobuf.Timestamp
+	0,  // 13: fetchsvc.v1.PolicyService.Explain:input_type -> fetchsvc.v1.ExplainRequest
+	6,  // 14: fetchsvc.v1.PolicyService.ListUpstreams:input_type -> fetchsvc.v1.ListUpstreamsRequest
+	9,  // 15: fetchsvc.v1.PolicyService.GetSnapshot:input_type -> fetchsvc.v1.GetSnapshotRequest
+	1,  // 16: fetchsvc.v1.PolicyService.Explain:output_type -> fetchsvc.v1.ExplainResponse
+	7,  // 17: fetchsvc.v1.PolicyService.ListUpstreams:output_type -> fetchsvc.v1.ListUpstreamsResponse
+	10, // 18: fetchsvc.v1.PolicyService.GetSnapshot:output_type -> fetchsvc.v1.GetSnapshotResponse
+	16, // [16:19] is the sub-list for method output_type
+	13, // [13:16] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_fetchsvc_v1_policy_service_proto_init() }
@@ -667,7 +1022,7 @@ func file_fetchsvc_v1_policy_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fetchsvc_v1_policy_service_proto_rawDesc), len(file_fetchsvc_v1_policy_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -14,7 +14,6 @@ import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -36,7 +35,14 @@ type Policy struct {
 	// upstream matches is denied.
 	Upstreams []*Upstream `protobuf:"bytes,2,rep,name=upstreams,proto3" json:"upstreams,omitempty"`
 	// Bounds of FetchBatch.
-	Batch         *Batch `protobuf:"bytes,3,opt,name=batch,proto3" json:"batch,omitempty"`
+	Batch *Batch `protobuf:"bytes,3,opt,name=batch,proto3" json:"batch,omitempty"`
+	// The internal services that may call. Rules name them. At most 10,000.
+	Callers []*Caller `protobuf:"bytes,4,rep,name=callers,proto3" json:"callers,omitempty"`
+	// How to prove who we are to upstreams. At most 10,000.
+	Credentials []*Credential `protobuf:"bytes,5,rep,name=credentials,proto3" json:"credentials,omitempty"`
+	// The callers, by name or pattern, that may ask Explain about others. Default
+	// none: each only about itself.
+	Operators     []string `protobuf:"bytes,6,rep,name=operators,proto3" json:"operators,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -88,6 +94,27 @@ func (x *Policy) GetUpstreams() []*Upstream {
 func (x *Policy) GetBatch() *Batch {
 	if x != nil {
 		return x.Batch
+	}
+	return nil
+}
+
+func (x *Policy) GetCallers() []*Caller {
+	if x != nil {
+		return x.Callers
+	}
+	return nil
+}
+
+func (x *Policy) GetCredentials() []*Credential {
+	if x != nil {
+		return x.Credentials
+	}
+	return nil
+}
+
+func (x *Policy) GetOperators() []string {
+	if x != nil {
+		return x.Operators
 	}
 	return nil
 }
@@ -201,7 +228,19 @@ type Defaults struct {
 	// The clocks.
 	Timeouts *Timeouts `protobuf:"bytes,1,opt,name=timeouts,proto3" json:"timeouts,omitempty"`
 	// The sizes.
-	Sizes         *Sizes `protobuf:"bytes,2,opt,name=sizes,proto3" json:"sizes,omitempty"`
+	Sizes *Sizes `protobuf:"bytes,2,opt,name=sizes,proto3" json:"sizes,omitempty"`
+	// What is tried again, and when.
+	Retry *Retry `protobuf:"bytes,3,opt,name=retry,proto3" json:"retry,omitempty"`
+	// Which redirects are followed.
+	Redirects *Redirects `protobuf:"bytes,4,opt,name=redirects,proto3" json:"redirects,omitempty"`
+	// The forward proxy.
+	Proxy *Proxy `protobuf:"bytes,5,opt,name=proxy,proto3" json:"proxy,omitempty"`
+	// What is asked of TLS.
+	Tls *Tls `protobuf:"bytes,6,opt,name=tls,proto3" json:"tls,omitempty"`
+	// How broken bodies are continued.
+	Resume *Resume `protobuf:"bytes,7,opt,name=resume,proto3" json:"resume,omitempty"`
+	// How many calls an upstream gets at once.
+	Limits        *Limits `protobuf:"bytes,8,opt,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -250,6 +289,48 @@ func (x *Defaults) GetSizes() *Sizes {
 	return nil
 }
 
+func (x *Defaults) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+func (x *Defaults) GetRedirects() *Redirects {
+	if x != nil {
+		return x.Redirects
+	}
+	return nil
+}
+
+func (x *Defaults) GetProxy() *Proxy {
+	if x != nil {
+		return x.Proxy
+	}
+	return nil
+}
+
+func (x *Defaults) GetTls() *Tls {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+func (x *Defaults) GetResume() *Resume {
+	if x != nil {
+		return x.Resume
+	}
+	return nil
+}
+
+func (x *Defaults) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
 // Upstream is a named group of hosts outside, under one policy.
 type Upstream struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -275,9 +356,45 @@ type Upstream struct {
 	// The slowest response body to accept, as a size a second, such as `1KiB`:
 	// what came is measured over every 10 s spent waiting for the upstream.
 	// Slower ends in IDLE_TIMEOUT. Default: none.
-	MinRate       string `protobuf:"bytes,7,opt,name=min_rate,json=minRate,proto3" json:"min_rate,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	MinRate string `protobuf:"bytes,7,opt,name=min_rate,json=minRate,proto3" json:"min_rate,omitempty"`
+	// Who may call, with which methods and paths. Members that are not given allow
+	// all. Default: everything.
+	Allow *Allow `protobuf:"bytes,8,opt,name=allow,proto3" json:"allow,omitempty"`
+	// What is refused although `allow` has it.
+	Deny *Deny `protobuf:"bytes,9,opt,name=deny,proto3" json:"deny,omitempty"`
+	// The name of the credential that its calls carry. Default none.
+	Credential string `protobuf:"bytes,10,opt,name=credential,proto3" json:"credential,omitempty"`
+	// The forward proxy; replaces the one of `defaults` as a whole.
+	Proxy *Proxy `protobuf:"bytes,11,opt,name=proxy,proto3" json:"proxy,omitempty"`
+	// Narrower rules, such as longer clocks for one path. Of the routes that match,
+	// the most specific holds: a path before none, the longer literal path before
+	// the shorter, `*` before `**`; then methods before none; then callers before
+	// none. At most 1,000.
+	Routes []*Route `protobuf:"bytes,12,rep,name=routes,proto3" json:"routes,omitempty"`
+	// What is tried again, and when.
+	Retry *Retry `protobuf:"bytes,13,opt,name=retry,proto3" json:"retry,omitempty"`
+	// What is asked of TLS.
+	Tls *Tls `protobuf:"bytes,14,opt,name=tls,proto3" json:"tls,omitempty"`
+	// Which redirects are followed.
+	Redirects *Redirects `protobuf:"bytes,15,opt,name=redirects,proto3" json:"redirects,omitempty"`
+	// How many calls it gets at once.
+	Limits *Limits `protobuf:"bytes,16,opt,name=limits,proto3" json:"limits,omitempty"`
+	// How broken bodies are continued.
+	Resume *Resume `protobuf:"bytes,17,opt,name=resume,proto3" json:"resume,omitempty"`
+	// What a call may decide for itself that is otherwise policy's: `request_proxy`
+	// (proxy), `request_ca` (ca_pem), `request_client_cert` (client_cert),
+	// `unsafe_skip_verify` (skip_verify), `unsafe_request_host` (request_host).
+	// Default none.
+	Grants []string `protobuf:"bytes,18,rep,name=grants,proto3" json:"grants,omitempty"`
+	// `enforce` (default), or `report`: what `allow` and `deny` refuse is logged,
+	// counted and let pass. For trying a rule before it bites.
+	Mode string `protobuf:"bytes,19,opt,name=mode,proto3" json:"mode,omitempty"`
+	// Lets paths pass that servers read in different ways, where a path rule
+	// applies: dot or empty segments, `\\`, NUL, `;`, an encoded `/`, `\\` or `.`.
+	// Default false: they are refused, since a rule could be dodged with them.
+	UnsafeAmbiguousPaths bool `protobuf:"varint,20,opt,name=unsafe_ambiguous_paths,json=unsafeAmbiguousPaths,proto3" json:"unsafe_ambiguous_paths,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Upstream) Reset() {
@@ -359,150 +476,195 @@ func (x *Upstream) GetMinRate() string {
 	return ""
 }
 
-// Timeouts are clocks, written as `30s`, `500ms`, `1m30s`. Range 1 ms to 24 h.
-// What is set here is what a call gets that asks for nothing.
-type Timeouts struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The whole call, all hops, attempts and waits. Default 30s.
-	Total *durationpb.Duration `protobuf:"bytes,1,opt,name=total,proto3" json:"total,omitempty"`
-	// One attempt, body included. Default: total.
-	Attempt *durationpb.Duration `protobuf:"bytes,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	// Resolving the name and opening the TCP connection. Default 5s.
-	Connect *durationpb.Duration `protobuf:"bytes,3,opt,name=connect,proto3" json:"connect,omitempty"`
-	// The TLS handshake. Default 5s.
-	Tls *durationpb.Duration `protobuf:"bytes,4,opt,name=tls,proto3" json:"tls,omitempty"`
-	// From the request's last byte to the response's first. Default: attempt.
-	FirstByte *durationpb.Duration `protobuf:"bytes,5,opt,name=first_byte,json=firstByte,proto3" json:"first_byte,omitempty"`
-	// Between two bytes of the response body; on Stream also between two chunks
-	// of an upload. Default: off on Fetch, where attempt covers the body; 60s on
-	// Stream.
-	Idle *durationpb.Duration `protobuf:"bytes,6,opt,name=idle,proto3" json:"idle,omitempty"`
-	// A Stream's body, from its head to its end. total and attempt stop at the
-	// head. Default: none.
-	StreamTotal *durationpb.Duration `protobuf:"bytes,8,opt,name=stream_total,json=streamTotal,proto3" json:"stream_total,omitempty"`
-	// What a call may ask for at most. Unset members: the value beside it.
-	Max           *TimeoutsMax `protobuf:"bytes,7,opt,name=max,proto3" json:"max,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Timeouts) Reset() {
-	*x = Timeouts{}
-	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Timeouts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Timeouts) ProtoMessage() {}
-
-func (x *Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[5]
+func (x *Upstream) GetAllow() *Allow {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Timeouts.ProtoReflect.Descriptor instead.
-func (*Timeouts) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_policy_v1_policy_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *Timeouts) GetTotal() *durationpb.Duration {
-	if x != nil {
-		return x.Total
+		return x.Allow
 	}
 	return nil
 }
 
-func (x *Timeouts) GetAttempt() *durationpb.Duration {
+func (x *Upstream) GetDeny() *Deny {
 	if x != nil {
-		return x.Attempt
+		return x.Deny
 	}
 	return nil
 }
 
-func (x *Timeouts) GetConnect() *durationpb.Duration {
+func (x *Upstream) GetCredential() string {
 	if x != nil {
-		return x.Connect
+		return x.Credential
+	}
+	return ""
+}
+
+func (x *Upstream) GetProxy() *Proxy {
+	if x != nil {
+		return x.Proxy
 	}
 	return nil
 }
 
-func (x *Timeouts) GetTls() *durationpb.Duration {
+func (x *Upstream) GetRoutes() []*Route {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
+func (x *Upstream) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+func (x *Upstream) GetTls() *Tls {
 	if x != nil {
 		return x.Tls
 	}
 	return nil
 }
 
-func (x *Timeouts) GetFirstByte() *durationpb.Duration {
+func (x *Upstream) GetRedirects() *Redirects {
 	if x != nil {
-		return x.FirstByte
+		return x.Redirects
 	}
 	return nil
 }
 
-func (x *Timeouts) GetIdle() *durationpb.Duration {
+func (x *Upstream) GetLimits() *Limits {
 	if x != nil {
-		return x.Idle
+		return x.Limits
 	}
 	return nil
 }
 
-func (x *Timeouts) GetStreamTotal() *durationpb.Duration {
+func (x *Upstream) GetResume() *Resume {
 	if x != nil {
-		return x.StreamTotal
+		return x.Resume
 	}
 	return nil
 }
 
-func (x *Timeouts) GetMax() *TimeoutsMax {
+func (x *Upstream) GetGrants() []string {
 	if x != nil {
-		return x.Max
+		return x.Grants
 	}
 	return nil
 }
 
-// TimeoutsMax are the ceilings of what a call may ask for.
-type TimeoutsMax struct {
+func (x *Upstream) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *Upstream) GetUnsafeAmbiguousPaths() bool {
+	if x != nil {
+		return x.UnsafeAmbiguousPaths
+	}
+	return false
+}
+
+// Allow says who may call, and what. A call needs all members that are given.
+type Allow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Ceiling of `total`.
-	Total *durationpb.Duration `protobuf:"bytes,1,opt,name=total,proto3" json:"total,omitempty"`
-	// Ceiling of `attempt`.
-	Attempt *durationpb.Duration `protobuf:"bytes,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	// Ceiling of `connect`.
-	Connect *durationpb.Duration `protobuf:"bytes,3,opt,name=connect,proto3" json:"connect,omitempty"`
-	// Ceiling of `first_byte`.
-	FirstByte *durationpb.Duration `protobuf:"bytes,4,opt,name=first_byte,json=firstByte,proto3" json:"first_byte,omitempty"`
-	// Ceiling of `idle`.
-	Idle          *durationpb.Duration `protobuf:"bytes,5,opt,name=idle,proto3" json:"idle,omitempty"`
+	// Callers by name or pattern: `billing`, `ci-*`. Default: any.
+	Callers []string `protobuf:"bytes,1,rep,name=callers,proto3" json:"callers,omitempty"`
+	// Methods, as sent: `GET`. Default: any.
+	Methods []string `protobuf:"bytes,2,rep,name=methods,proto3" json:"methods,omitempty"`
+	// Paths, percent-decoded: `/repos/**`. `*` stands for anything in a segment,
+	// `**` for any number of segments, none included. A slash at the end means
+	// nothing. Default: any.
+	Paths         []string `protobuf:"bytes,3,rep,name=paths,proto3" json:"paths,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *TimeoutsMax) Reset() {
-	*x = TimeoutsMax{}
+func (x *Allow) Reset() {
+	*x = Allow{}
+	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Allow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Allow) ProtoMessage() {}
+
+func (x *Allow) ProtoReflect() protoreflect.Message {
+	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Allow.ProtoReflect.Descriptor instead.
+func (*Allow) Descriptor() ([]byte, []int) {
+	return file_fetchsvc_policy_v1_policy_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Allow) GetCallers() []string {
+	if x != nil {
+		return x.Callers
+	}
+	return nil
+}
+
+func (x *Allow) GetMethods() []string {
+	if x != nil {
+		return x.Methods
+	}
+	return nil
+}
+
+func (x *Allow) GetPaths() []string {
+	if x != nil {
+		return x.Paths
+	}
+	return nil
+}
+
+// Deny refuses the calls that match all its members that are given; deny beats
+// allow. Several rules go into `rules`.
+type Deny struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Callers by name or pattern. Default: any.
+	Callers []string `protobuf:"bytes,1,rep,name=callers,proto3" json:"callers,omitempty"`
+	// Methods, as sent. Default: any.
+	Methods []string `protobuf:"bytes,2,rep,name=methods,proto3" json:"methods,omitempty"`
+	// Paths, as in `allow`. Default: any.
+	Paths []string `protobuf:"bytes,3,rep,name=paths,proto3" json:"paths,omitempty"`
+	// `enforce` (default), or `report`: log and count, and let the call pass.
+	Mode string `protobuf:"bytes,4,opt,name=mode,proto3" json:"mode,omitempty"`
+	// Several rules instead of one, each with its own members.
+	Rules         []*Deny `protobuf:"bytes,5,rep,name=rules,proto3" json:"rules,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Deny) Reset() {
+	*x = Deny{}
 	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *TimeoutsMax) String() string {
+func (x *Deny) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*TimeoutsMax) ProtoMessage() {}
+func (*Deny) ProtoMessage() {}
 
-func (x *TimeoutsMax) ProtoReflect() protoreflect.Message {
+func (x *Deny) ProtoReflect() protoreflect.Message {
 	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -514,77 +676,89 @@ func (x *TimeoutsMax) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use TimeoutsMax.ProtoReflect.Descriptor instead.
-func (*TimeoutsMax) Descriptor() ([]byte, []int) {
+// Deprecated: Use Deny.ProtoReflect.Descriptor instead.
+func (*Deny) Descriptor() ([]byte, []int) {
 	return file_fetchsvc_policy_v1_policy_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *TimeoutsMax) GetTotal() *durationpb.Duration {
+func (x *Deny) GetCallers() []string {
 	if x != nil {
-		return x.Total
+		return x.Callers
 	}
 	return nil
 }
 
-func (x *TimeoutsMax) GetAttempt() *durationpb.Duration {
+func (x *Deny) GetMethods() []string {
 	if x != nil {
-		return x.Attempt
+		return x.Methods
 	}
 	return nil
 }
 
-func (x *TimeoutsMax) GetConnect() *durationpb.Duration {
+func (x *Deny) GetPaths() []string {
 	if x != nil {
-		return x.Connect
+		return x.Paths
 	}
 	return nil
 }
 
-func (x *TimeoutsMax) GetFirstByte() *durationpb.Duration {
+func (x *Deny) GetMode() string {
 	if x != nil {
-		return x.FirstByte
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *Deny) GetRules() []*Deny {
+	if x != nil {
+		return x.Rules
 	}
 	return nil
 }
 
-func (x *TimeoutsMax) GetIdle() *durationpb.Duration {
-	if x != nil {
-		return x.Idle
-	}
-	return nil
-}
-
-// Sizes are bounds, written with a unit: `64KiB`, `3MiB`, `512B`.
-type Sizes struct {
+// Route is a narrower rule inside an upstream. It needs methods, paths or
+// callers, and holds for calls that match all that are given. What it does not
+// set is the upstream's.
+type Route struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The largest request body. Default and ceiling 16MiB.
-	Request string `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// The largest response body of a Fetch, as received and as decoded, for calls
-	// that ask for nothing. Default 3MiB, ceiling 64MiB.
-	Response string `protobuf:"bytes,2,opt,name=response,proto3" json:"response,omitempty"`
-	// The largest response head. Default 256KiB, ceiling 10MiB.
-	ResponseHeader string `protobuf:"bytes,3,opt,name=response_header,json=responseHeader,proto3" json:"response_header,omitempty"`
-	// What a call may ask for at most. Unset members: the value beside it, but
-	// `response` at least 64MiB where neither is set.
-	Max           *SizesMax `protobuf:"bytes,4,opt,name=max,proto3" json:"max,omitempty"`
+	// Methods, as sent. Default: any.
+	Methods []string `protobuf:"bytes,1,rep,name=methods,proto3" json:"methods,omitempty"`
+	// Paths, as in `allow`. Default: any.
+	Paths []string `protobuf:"bytes,2,rep,name=paths,proto3" json:"paths,omitempty"`
+	// Callers by name or pattern. Default: any.
+	Callers []string `protobuf:"bytes,3,rep,name=callers,proto3" json:"callers,omitempty"`
+	// The clocks; `tls` and `dns` belong to the upstream.
+	Timeouts *Timeouts `protobuf:"bytes,4,opt,name=timeouts,proto3" json:"timeouts,omitempty"`
+	// The sizes; `response_header` belongs to the upstream.
+	Sizes *Sizes `protobuf:"bytes,5,opt,name=sizes,proto3" json:"sizes,omitempty"`
+	// What is tried again, and when; `budget` belongs to the upstream.
+	Retry *Retry `protobuf:"bytes,6,opt,name=retry,proto3" json:"retry,omitempty"`
+	// Which redirects are followed.
+	Redirects *Redirects `protobuf:"bytes,7,opt,name=redirects,proto3" json:"redirects,omitempty"`
+	// How broken bodies are continued.
+	Resume *Resume `protobuf:"bytes,8,opt,name=resume,proto3" json:"resume,omitempty"`
+	// The name of the credential that its calls carry instead of the upstream's.
+	Credential string `protobuf:"bytes,9,opt,name=credential,proto3" json:"credential,omitempty"`
+	// The slowest response body to accept, as in Upstream.
+	MinRate       string `protobuf:"bytes,10,opt,name=min_rate,json=minRate,proto3" json:"min_rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Sizes) Reset() {
-	*x = Sizes{}
+func (x *Route) Reset() {
+	*x = Route{}
 	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Sizes) String() string {
+func (x *Route) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Sizes) ProtoMessage() {}
+func (*Route) ProtoMessage() {}
 
-func (x *Sizes) ProtoReflect() protoreflect.Message {
+func (x *Route) ProtoReflect() protoreflect.Message {
 	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -596,81 +770,77 @@ func (x *Sizes) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Sizes.ProtoReflect.Descriptor instead.
-func (*Sizes) Descriptor() ([]byte, []int) {
+// Deprecated: Use Route.ProtoReflect.Descriptor instead.
+func (*Route) Descriptor() ([]byte, []int) {
 	return file_fetchsvc_policy_v1_policy_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *Sizes) GetRequest() string {
+func (x *Route) GetMethods() []string {
 	if x != nil {
-		return x.Request
-	}
-	return ""
-}
-
-func (x *Sizes) GetResponse() string {
-	if x != nil {
-		return x.Response
-	}
-	return ""
-}
-
-func (x *Sizes) GetResponseHeader() string {
-	if x != nil {
-		return x.ResponseHeader
-	}
-	return ""
-}
-
-func (x *Sizes) GetMax() *SizesMax {
-	if x != nil {
-		return x.Max
+		return x.Methods
 	}
 	return nil
 }
 
-// SizesMax are the ceilings of what a call may ask for.
-type SizesMax struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Ceiling of `response`.
-	Response      string `protobuf:"bytes,1,opt,name=response,proto3" json:"response,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SizesMax) Reset() {
-	*x = SizesMax{}
-	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SizesMax) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SizesMax) ProtoMessage() {}
-
-func (x *SizesMax) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_policy_v1_policy_proto_msgTypes[8]
+func (x *Route) GetPaths() []string {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.Paths
 	}
-	return mi.MessageOf(x)
+	return nil
 }
 
-// Deprecated: Use SizesMax.ProtoReflect.Descriptor instead.
-func (*SizesMax) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_policy_v1_policy_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *SizesMax) GetResponse() string {
+func (x *Route) GetCallers() []string {
 	if x != nil {
-		return x.Response
+		return x.Callers
+	}
+	return nil
+}
+
+func (x *Route) GetTimeouts() *Timeouts {
+	if x != nil {
+		return x.Timeouts
+	}
+	return nil
+}
+
+func (x *Route) GetSizes() *Sizes {
+	if x != nil {
+		return x.Sizes
+	}
+	return nil
+}
+
+func (x *Route) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+func (x *Route) GetRedirects() *Redirects {
+	if x != nil {
+		return x.Redirects
+	}
+	return nil
+}
+
+func (x *Route) GetResume() *Resume {
+	if x != nil {
+		return x.Resume
+	}
+	return nil
+}
+
+func (x *Route) GetCredential() string {
+	if x != nil {
+		return x.Credential
+	}
+	return ""
+}
+
+func (x *Route) GetMinRate() string {
+	if x != nil {
+		return x.MinRate
 	}
 	return ""
 }
@@ -679,21 +849,30 @@ var File_fetchsvc_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_fetchsvc_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x1ffetchsvc/policy/v1/policy.proto\x12\x12fetchsvc.policy.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xba\x01\n" +
+	"\x1ffetchsvc/policy/v1/policy.proto\x12\x12fetchsvc.policy.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ffetchsvc/policy/v1/bounds.proto\x1a#fetchsvc/policy/v1/connection.proto\x1a!fetchsvc/policy/v1/identity.proto\x1a\x1efetchsvc/policy/v1/retry.proto\"\xf9\x02\n" +
 	"\x06Policy\x128\n" +
 	"\bdefaults\x18\x01 \x01(\v2\x1c.fetchsvc.policy.v1.DefaultsR\bdefaults\x12E\n" +
 	"\tupstreams\x18\x02 \x03(\v2\x1c.fetchsvc.policy.v1.UpstreamB\t\xbaH\x06\x92\x01\x03\x10\x90NR\tupstreams\x12/\n" +
-	"\x05batch\x18\x03 \x01(\v2\x19.fetchsvc.policy.v1.BatchR\x05batch\"y\n" +
+	"\x05batch\x18\x03 \x01(\v2\x19.fetchsvc.policy.v1.BatchR\x05batch\x12?\n" +
+	"\acallers\x18\x04 \x03(\v2\x1a.fetchsvc.policy.v1.CallerB\t\xbaH\x06\x92\x01\x03\x10\x90NR\acallers\x12K\n" +
+	"\vcredentials\x18\x05 \x03(\v2\x1e.fetchsvc.policy.v1.CredentialB\t\xbaH\x06\x92\x01\x03\x10\x90NR\vcredentials\x12/\n" +
+	"\toperators\x18\x06 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10d\"\ar\x05 \x01(\x80\x02R\toperators\"y\n" +
 	"\x05Batch\x120\n" +
 	"\vconcurrency\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x01H\x00R\vconcurrency\x88\x01\x01\x12.\n" +
 	"\x03max\x18\x02 \x01(\v2\x1c.fetchsvc.policy.v1.BatchMaxR\x03maxB\x0e\n" +
 	"\f_concurrency\"L\n" +
 	"\bBatchMax\x120\n" +
 	"\vconcurrency\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x01H\x00R\vconcurrency\x88\x01\x01B\x0e\n" +
-	"\f_concurrency\"u\n" +
+	"\f_concurrency\"\xa7\x03\n" +
 	"\bDefaults\x128\n" +
 	"\btimeouts\x18\x01 \x01(\v2\x1c.fetchsvc.policy.v1.TimeoutsR\btimeouts\x12/\n" +
-	"\x05sizes\x18\x02 \x01(\v2\x19.fetchsvc.policy.v1.SizesR\x05sizes\"\x84\x03\n" +
+	"\x05sizes\x18\x02 \x01(\v2\x19.fetchsvc.policy.v1.SizesR\x05sizes\x12/\n" +
+	"\x05retry\x18\x03 \x01(\v2\x19.fetchsvc.policy.v1.RetryR\x05retry\x12;\n" +
+	"\tredirects\x18\x04 \x01(\v2\x1d.fetchsvc.policy.v1.RedirectsR\tredirects\x12/\n" +
+	"\x05proxy\x18\x05 \x01(\v2\x19.fetchsvc.policy.v1.ProxyR\x05proxy\x12)\n" +
+	"\x03tls\x18\x06 \x01(\v2\x17.fetchsvc.policy.v1.TlsR\x03tls\x122\n" +
+	"\x06resume\x18\a \x01(\v2\x1a.fetchsvc.policy.v1.ResumeR\x06resume\x122\n" +
+	"\x06limits\x18\b \x01(\v2\x1a.fetchsvc.policy.v1.LimitsR\x06limits\"\xe0\b\n" +
 	"\bUpstream\x12>\n" +
 	"\x04name\x18\x01 \x01(\tB*\xbaH'r%(?2!^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$R\x04name\x12+\n" +
 	"\x05hosts\x18\x02 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\b\x01\x10\xa0\x8d\x06\"\ar\x05 \x01(\x85\x02R\x05hosts\x123\n" +
@@ -701,31 +880,51 @@ const file_fetchsvc_policy_v1_policy_proto_rawDesc = "" +
 	"\btimeouts\x18\x04 \x01(\v2\x1c.fetchsvc.policy.v1.TimeoutsR\btimeouts\x12/\n" +
 	"\x05sizes\x18\x05 \x01(\v2\x19.fetchsvc.policy.v1.SizesR\x05sizes\x12G\n" +
 	"\x16unsafe_allow_addresses\x18\x06 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\xe8\a\"\x06r\x04 \x01(@R\x14unsafeAllowAddresses\x12\"\n" +
-	"\bmin_rate\x18\a \x01(\tB\a\xbaH\x04r\x02( R\aminRate\"\xb8\x04\n" +
-	"\bTimeouts\x12C\n" +
-	"\x05total\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\x05total\x12G\n" +
-	"\aattempt\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\aattempt\x12G\n" +
-	"\aconnect\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\aconnect\x12?\n" +
-	"\x03tls\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\x03tls\x12L\n" +
+	"\bmin_rate\x18\a \x01(\tB\a\xbaH\x04r\x02( R\aminRate\x12/\n" +
+	"\x05allow\x18\b \x01(\v2\x19.fetchsvc.policy.v1.AllowR\x05allow\x12,\n" +
+	"\x04deny\x18\t \x01(\v2\x18.fetchsvc.policy.v1.DenyR\x04deny\x12(\n" +
 	"\n" +
-	"first_byte\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\tfirstByte\x12A\n" +
-	"\x04idle\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\x04idle\x12P\n" +
-	"\fstream_total\x18\b \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xf5$2\x04\x10\xc0\x84=R\vstreamTotal\x121\n" +
-	"\x03max\x18\a \x01(\v2\x1f.fetchsvc.policy.v1.TimeoutsMaxR\x03max\"\xf5\x02\n" +
-	"\vTimeoutsMax\x12C\n" +
-	"\x05total\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\x05total\x12G\n" +
-	"\aattempt\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\aattempt\x12G\n" +
-	"\aconnect\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\aconnect\x12L\n" +
+	"credential\x18\n" +
+	" \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\n" +
+	"credential\x12/\n" +
+	"\x05proxy\x18\v \x01(\v2\x19.fetchsvc.policy.v1.ProxyR\x05proxy\x12<\n" +
+	"\x06routes\x18\f \x03(\v2\x19.fetchsvc.policy.v1.RouteB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x06routes\x12/\n" +
+	"\x05retry\x18\r \x01(\v2\x19.fetchsvc.policy.v1.RetryR\x05retry\x12)\n" +
+	"\x03tls\x18\x0e \x01(\v2\x17.fetchsvc.policy.v1.TlsR\x03tls\x12;\n" +
+	"\tredirects\x18\x0f \x01(\v2\x1d.fetchsvc.policy.v1.RedirectsR\tredirects\x122\n" +
+	"\x06limits\x18\x10 \x01(\v2\x1a.fetchsvc.policy.v1.LimitsR\x06limits\x122\n" +
+	"\x06resume\x18\x11 \x01(\v2\x1a.fetchsvc.policy.v1.ResumeR\x06resume\x12}\n" +
+	"\x06grants\x18\x12 \x03(\tBe\xbaHb\x92\x01_\x18\x01\"[rYR\rrequest_proxyR\n" +
+	"request_caR\x13request_client_certR\x12unsafe_skip_verifyR\x13unsafe_request_hostR\x06grants\x12,\n" +
+	"\x04mode\x18\x13 \x01(\tB\x18\xbaH\x15r\x13R\x00R\aenforceR\x06reportR\x04mode\x124\n" +
+	"\x16unsafe_ambiguous_paths\x18\x14 \x01(\bR\x14unsafeAmbiguousPaths\"\x8b\x01\n" +
+	"\x05Allow\x12,\n" +
+	"\acallers\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05 \x01(\x80\x02R\acallers\x12*\n" +
+	"\amethods\x18\x02 \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x10d\"\x06r\x04 \x01(@R\amethods\x12(\n" +
+	"\x05paths\x18\x03 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05 \x01(\x80\x10R\x05paths\"\xf3\x01\n" +
+	"\x04Deny\x12,\n" +
+	"\acallers\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05 \x01(\x80\x02R\acallers\x12*\n" +
+	"\amethods\x18\x02 \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x10d\"\x06r\x04 \x01(@R\amethods\x12(\n" +
+	"\x05paths\x18\x03 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05 \x01(\x80\x10R\x05paths\x12,\n" +
+	"\x04mode\x18\x04 \x01(\tB\x18\xbaH\x15r\x13R\x00R\aenforceR\x06reportR\x04mode\x129\n" +
+	"\x05rules\x18\x05 \x03(\v2\x18.fetchsvc.policy.v1.DenyB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x05rules\"\xe6\x03\n" +
+	"\x05Route\x12*\n" +
+	"\amethods\x18\x01 \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x10d\"\x06r\x04 \x01(@R\amethods\x12(\n" +
+	"\x05paths\x18\x02 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05 \x01(\x80\x10R\x05paths\x12,\n" +
+	"\acallers\x18\x03 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05 \x01(\x80\x02R\acallers\x128\n" +
+	"\btimeouts\x18\x04 \x01(\v2\x1c.fetchsvc.policy.v1.TimeoutsR\btimeouts\x12/\n" +
+	"\x05sizes\x18\x05 \x01(\v2\x19.fetchsvc.policy.v1.SizesR\x05sizes\x12/\n" +
+	"\x05retry\x18\x06 \x01(\v2\x19.fetchsvc.policy.v1.RetryR\x05retry\x12;\n" +
+	"\tredirects\x18\a \x01(\v2\x1d.fetchsvc.policy.v1.RedirectsR\tredirects\x122\n" +
+	"\x06resume\x18\b \x01(\v2\x1a.fetchsvc.policy.v1.ResumeR\x06resume\x12(\n" +
 	"\n" +
-	"first_byte\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\tfirstByte\x12A\n" +
-	"\x04idle\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x04\b\x80\xa3\x052\x04\x10\xc0\x84=R\x04idle\"\xb1\x01\n" +
-	"\x05Sizes\x12!\n" +
-	"\arequest\x18\x01 \x01(\tB\a\xbaH\x04r\x02( R\arequest\x12#\n" +
-	"\bresponse\x18\x02 \x01(\tB\a\xbaH\x04r\x02( R\bresponse\x120\n" +
-	"\x0fresponse_header\x18\x03 \x01(\tB\a\xbaH\x04r\x02( R\x0eresponseHeader\x12.\n" +
-	"\x03max\x18\x04 \x01(\v2\x1c.fetchsvc.policy.v1.SizesMaxR\x03max\"/\n" +
-	"\bSizesMax\x12#\n" +
-	"\bresponse\x18\x01 \x01(\tB\a\xbaH\x04r\x02( R\bresponseB>Z<github.com/fetchsvc/fetchsvc/gen/fetchsvc/policy/v1;policyv1b\x06proto3"
+	"credential\x18\t \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\n" +
+	"credential\x12\"\n" +
+	"\bmin_rate\x18\n" +
+	" \x01(\tB\a\xbaH\x04r\x02( R\aminRateB>Z<github.com/fetchsvc/fetchsvc/gen/fetchsvc/policy/v1;policyv1b\x06proto3"
 
 var (
 	file_fetchsvc_policy_v1_policy_proto_rawDescOnce sync.Once
@@ -739,47 +938,64 @@ func file_fetchsvc_policy_v1_policy_proto_rawDescGZIP() []byte {
 	return file_fetchsvc_policy_v1_policy_proto_rawDescData
 }
 
-var file_fetchsvc_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_fetchsvc_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_fetchsvc_policy_v1_policy_proto_goTypes = []any{
-	(*Policy)(nil),              // 0: fetchsvc.policy.v1.Policy
-	(*Batch)(nil),               // 1: fetchsvc.policy.v1.Batch
-	(*BatchMax)(nil),            // 2: fetchsvc.policy.v1.BatchMax
-	(*Defaults)(nil),            // 3: fetchsvc.policy.v1.Defaults
-	(*Upstream)(nil),            // 4: fetchsvc.policy.v1.Upstream
-	(*Timeouts)(nil),            // 5: fetchsvc.policy.v1.Timeouts
-	(*TimeoutsMax)(nil),         // 6: fetchsvc.policy.v1.TimeoutsMax
-	(*Sizes)(nil),               // 7: fetchsvc.policy.v1.Sizes
-	(*SizesMax)(nil),            // 8: fetchsvc.policy.v1.SizesMax
-	(*durationpb.Duration)(nil), // 9: google.protobuf.Duration
+	(*Policy)(nil),     // 0: fetchsvc.policy.v1.Policy
+	(*Batch)(nil),      // 1: fetchsvc.policy.v1.Batch
+	(*BatchMax)(nil),   // 2: fetchsvc.policy.v1.BatchMax
+	(*Defaults)(nil),   // 3: fetchsvc.policy.v1.Defaults
+	(*Upstream)(nil),   // 4: fetchsvc.policy.v1.Upstream
+	(*Allow)(nil),      // 5: fetchsvc.policy.v1.Allow
+	(*Deny)(nil),       // 6: fetchsvc.policy.v1.Deny
+	(*Route)(nil),      // 7: fetchsvc.policy.v1.Route
+	(*Caller)(nil),     // 8: fetchsvc.policy.v1.Caller
+	(*Credential)(nil), // 9: fetchsvc.policy.v1.Credential
+	(*Timeouts)(nil),   // 10: fetchsvc.policy.v1.Timeouts
+	(*Sizes)(nil),      // 11: fetchsvc.policy.v1.Sizes
+	(*Retry)(nil),      // 12: fetchsvc.policy.v1.Retry
+	(*Redirects)(nil),  // 13: fetchsvc.policy.v1.Redirects
+	(*Proxy)(nil),      // 14: fetchsvc.policy.v1.Proxy
+	(*Tls)(nil),        // 15: fetchsvc.policy.v1.Tls
+	(*Resume)(nil),     // 16: fetchsvc.policy.v1.Resume
+	(*Limits)(nil),     // 17: fetchsvc.policy.v1.Limits
 }
 var file_fetchsvc_policy_v1_policy_proto_depIdxs = []int32{
 	3,  // 0: fetchsvc.policy.v1.Policy.defaults:type_name -> fetchsvc.policy.v1.Defaults
 	4,  // 1: fetchsvc.policy.v1.Policy.upstreams:type_name -> fetchsvc.policy.v1.Upstream
 	1,  // 2: fetchsvc.policy.v1.Policy.batch:type_name -> fetchsvc.policy.v1.Batch
-	2,  // 3: fetchsvc.policy.v1.Batch.max:type_name -> fetchsvc.policy.v1.BatchMax
-	5,  // 4: fetchsvc.policy.v1.Defaults.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
-	7,  // 5: fetchsvc.policy.v1.Defaults.sizes:type_name -> fetchsvc.policy.v1.Sizes
-	5,  // 6: fetchsvc.policy.v1.Upstream.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
-	7,  // 7: fetchsvc.policy.v1.Upstream.sizes:type_name -> fetchsvc.policy.v1.Sizes
-	9,  // 8: fetchsvc.policy.v1.Timeouts.total:type_name -> google.protobuf.Duration
-	9,  // 9: fetchsvc.policy.v1.Timeouts.attempt:type_name -> google.protobuf.Duration
-	9,  // 10: fetchsvc.policy.v1.Timeouts.connect:type_name -> google.protobuf.Duration
-	9,  // 11: fetchsvc.policy.v1.Timeouts.tls:type_name -> google.protobuf.Duration
-	9,  // 12: fetchsvc.policy.v1.Timeouts.first_byte:type_name -> google.protobuf.Duration
-	9,  // 13: fetchsvc.policy.v1.Timeouts.idle:type_name -> google.protobuf.Duration
-	9,  // 14: fetchsvc.policy.v1.Timeouts.stream_total:type_name -> google.protobuf.Duration
-	6,  // 15: fetchsvc.policy.v1.Timeouts.max:type_name -> fetchsvc.policy.v1.TimeoutsMax
-	9,  // 16: fetchsvc.policy.v1.TimeoutsMax.total:type_name -> google.protobuf.Duration
-	9,  // 17: fetchsvc.policy.v1.TimeoutsMax.attempt:type_name -> google.protobuf.Duration
-	9,  // 18: fetchsvc.policy.v1.TimeoutsMax.connect:type_name -> google.protobuf.Duration
-	9,  // 19: fetchsvc.policy.v1.TimeoutsMax.first_byte:type_name -> google.protobuf.Duration
-	9,  // 20: fetchsvc.policy.v1.TimeoutsMax.idle:type_name -> google.protobuf.Duration
-	8,  // 21: fetchsvc.policy.v1.Sizes.max:type_name -> fetchsvc.policy.v1.SizesMax
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	8,  // 3: fetchsvc.policy.v1.Policy.callers:type_name -> fetchsvc.policy.v1.Caller
+	9,  // 4: fetchsvc.policy.v1.Policy.credentials:type_name -> fetchsvc.policy.v1.Credential
+	2,  // 5: fetchsvc.policy.v1.Batch.max:type_name -> fetchsvc.policy.v1.BatchMax
+	10, // 6: fetchsvc.policy.v1.Defaults.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
+	11, // 7: fetchsvc.policy.v1.Defaults.sizes:type_name -> fetchsvc.policy.v1.Sizes
+	12, // 8: fetchsvc.policy.v1.Defaults.retry:type_name -> fetchsvc.policy.v1.Retry
+	13, // 9: fetchsvc.policy.v1.Defaults.redirects:type_name -> fetchsvc.policy.v1.Redirects
+	14, // 10: fetchsvc.policy.v1.Defaults.proxy:type_name -> fetchsvc.policy.v1.Proxy
+	15, // 11: fetchsvc.policy.v1.Defaults.tls:type_name -> fetchsvc.policy.v1.Tls
+	16, // 12: fetchsvc.policy.v1.Defaults.resume:type_name -> fetchsvc.policy.v1.Resume
+	17, // 13: fetchsvc.policy.v1.Defaults.limits:type_name -> fetchsvc.policy.v1.Limits
+	10, // 14: fetchsvc.policy.v1.Upstream.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
+	11, // 15: fetchsvc.policy.v1.Upstream.sizes:type_name -> fetchsvc.policy.v1.Sizes
+	5,  // 16: fetchsvc.policy.v1.Upstream.allow:type_name -> fetchsvc.policy.v1.Allow
+	6,  // 17: fetchsvc.policy.v1.Upstream.deny:type_name -> fetchsvc.policy.v1.Deny
+	14, // 18: fetchsvc.policy.v1.Upstream.proxy:type_name -> fetchsvc.policy.v1.Proxy
+	7,  // 19: fetchsvc.policy.v1.Upstream.routes:type_name -> fetchsvc.policy.v1.Route
+	12, // 20: fetchsvc.policy.v1.Upstream.retry:type_name -> fetchsvc.policy.v1.Retry
+	15, // 21: fetchsvc.policy.v1.Upstream.tls:type_name -> fetchsvc.policy.v1.Tls
+	13, // 22: fetchsvc.policy.v1.Upstream.redirects:type_name -> fetchsvc.policy.v1.Redirects
+	17, // 23: fetchsvc.policy.v1.Upstream.limits:type_name -> fetchsvc.policy.v1.Limits
+	16, // 24: fetchsvc.policy.v1.Upstream.resume:type_name -> fetchsvc.policy.v1.Resume
+	6,  // 25: fetchsvc.policy.v1.Deny.rules:type_name -> fetchsvc.policy.v1.Deny
+	10, // 26: fetchsvc.policy.v1.Route.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
+	11, // 27: fetchsvc.policy.v1.Route.sizes:type_name -> fetchsvc.policy.v1.Sizes
+	12, // 28: fetchsvc.policy.v1.Route.retry:type_name -> fetchsvc.policy.v1.Retry
+	13, // 29: fetchsvc.policy.v1.Route.redirects:type_name -> fetchsvc.policy.v1.Redirects
+	16, // 30: fetchsvc.policy.v1.Route.resume:type_name -> fetchsvc.policy.v1.Resume
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_fetchsvc_policy_v1_policy_proto_init() }
@@ -787,6 +1003,10 @@ func file_fetchsvc_policy_v1_policy_proto_init() {
 	if File_fetchsvc_policy_v1_policy_proto != nil {
 		return
 	}
+	file_fetchsvc_policy_v1_bounds_proto_init()
+	file_fetchsvc_policy_v1_connection_proto_init()
+	file_fetchsvc_policy_v1_identity_proto_init()
+	file_fetchsvc_policy_v1_retry_proto_init()
 	file_fetchsvc_policy_v1_policy_proto_msgTypes[1].OneofWrappers = []any{}
 	file_fetchsvc_policy_v1_policy_proto_msgTypes[2].OneofWrappers = []any{}
 	type x struct{}
@@ -795,7 +1015,7 @@ func file_fetchsvc_policy_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fetchsvc_policy_v1_policy_proto_rawDesc), len(file_fetchsvc_policy_v1_policy_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

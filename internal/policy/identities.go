@@ -1,0 +1,133 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+
+	policyv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/policy/v1"
+	"github.com/fetchsvc/fetchsvc/internal/target"
+)
+
+// Anonymous is the caller that has not proved who it is.
+const Anonymous = "anonymous"
+
+// identities reads callers, operators and credentials.
+func (c *compiler) identities(file *policyv1.Policy, s *Snapshot) {
+	c.callers = []string{Anonymous}
+	seen := map[string]bool{}
+	for i, in := range file.GetCallers() {
+		path := fmt.Sprintf("callers[%d]", i)
+		switch name := in.GetName(); {
+		case name == Anonymous:
+			c.failf(path+".name", "%q is who has not proved who it is, and needs no entry", name)
+		case seen[name]:
+			c.failf(path+".name", "caller %q is defined twice", name)
+		}
+		seen[in.GetName()] = true
+		c.callers = append(c.callers, in.GetName())
+		if key := in.GetApiKey(); key != nil {
+			c.secret(path+".api_key.secret", key)
+		}
+	}
+	s.Callers = c.callers[1:]
+	for i, pattern := range file.GetOperators() {
+		at := fmt.Sprintf("operators[%d]", i)
+		g, err := parseNameGlob(pattern)
+		switch {
+		case err != nil:
+			c.fail(at, err)
+		case !strings.Contains(pattern, "*") && pattern != Anonymous && !seen[pattern]:
+			c.failf(at, "there is no caller %q%s: list it under `callers`", pattern, didYouMean(pattern, c.callers))
+		}
+		s.operators = append(s.operators, g)
+	}
+	for i, in := range file.GetCredentials() {
+		c.defineCredential(fmt.Sprintf("credentials[%d]", i), in)
+	}
+}
+
+func (c *compiler) defineCredential(path string, in *policyv1.Credential) {
+	if c.credentials[in.GetName()] != nil {
+		c.failf(path+".name", "credential %q is defined twice", in.GetName())
+	}
+	cred := &Credential{Name: in.GetName()}
+	if b := in.GetBearer(); b != nil {
+		cred.Bearer = c.secret(path+".bearer.token.secret", b.GetToken())
+	}
+	for i, s := range in.GetBind() {
+		at, err := parseOrigin(s)
+		if err != nil {
+			c.fail(fmt.Sprintf("%s.bind[%d]", path, i), err)
+			continue
+		}
+		cred.bind = append(cred.bind, at)
+	}
+	c.credentials[cred.Name] = cred
+}
+
+// parseOrigin reads `https://host` with an optional port.
+func parseOrigin(s string) (endpoint, error) {
+	scheme, host, found := strings.Cut(s, "://")
+	if !found || scheme != "https" && scheme != "http" {
+		return endpoint{}, fmt.Errorf("%q is no origin: write https://api.example.com", s)
+	}
+	if name, rest, more := strings.Cut(host, "/"); more && rest == "" {
+		host = name
+	}
+	at, hasPort, err := parsePattern(host)
+	if err != nil {
+		return at, err
+	}
+	at.tls = scheme == "https"
+	if !hasPort {
+		at.port = target.DefaultPort(scheme)
+	}
+	return at, nil
+}
+
+// credential finds the one that path names, and holds it to where it may go.
+func (c *compiler) credential(path string, up *Upstream, inherited *Credential, name string) *Credential {
+	if name == "" {
+		return inherited
+	}
+	cred := c.credentials[name]
+	if cred == nil {
+		known := make([]string, 0, len(c.credentials))
+		for n := range c.credentials {
+			known = append(known, n)
+		}
+		c.failf(path, "there is no credential %q%s: list it under `credentials`", name, didYouMean(name, known))
+		return nil
+	}
+	c.used[name] = true
+	for _, pattern := range up.Hosts {
+		for _, scheme := range up.Schemes {
+			if at, err := parseOrigin(scheme + "://" + pattern); err == nil && !cred.goesTo(at) {
+				c.failf(path, "credential %q is not bound to %s://%s: add it to the credential's `bind`, or make it an upstream of its own", name, scheme, pattern)
+			}
+		}
+	}
+	return cred
+}
+
+// goesTo says that every origin of at is one of the credential's.
+func (cred *Credential) goesTo(at endpoint) bool {
+	for _, b := range cred.bind {
+		if b.tls == at.tls && (b.port == anyPort || b.port == at.port) && b.coversHost(at) {
+			return true
+		}
+	}
+	return false
+}
+
+// coversHost says that every host of other is one of at.
+func (at endpoint) coversHost(other endpoint) bool {
+	switch at.kind {
+	case anyHost:
+		return true
+	case wildcard:
+		return other.kind != anyHost && strings.HasSuffix(other.host, "."+at.host) || other.kind == wildcard && other.host == at.host
+	default:
+		return other.kind == exact && other.host == at.host
+	}
+}

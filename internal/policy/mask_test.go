@@ -1,0 +1,87 @@
+package policy
+
+import (
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	policyv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/policy/v1"
+)
+
+// TestPastedSecretsStayHidden writes a secret wherever somebody might, in files
+// that are at fault on that line, and asks for it in the error.
+func TestPastedSecretsStayHidden(t *testing.T) {
+	const word = "hunter2-S3cr3t"
+	bearer := "credentials:\n  - name: a\n    bind: [https://a.example]\n    bearer: "
+	proxy := "defaults:\n  proxy:\n    url: http://proxy.example:1\n"
+	for name, text := range map[string]string{
+		"value":                   bearer + "{token: WORD}\n",
+		"number":                  bearer + "{token: 12345678}\n",
+		"under secret":            bearer + "{token: {secret: WORD}}\n",
+		"quoted":                  bearer + "{token: {secret: \"WORD\"}}\n",
+		"escaped":                 bearer + "{token: {secret: \"\\tWORD\"}}\n",
+		"quoted over lines":       bearer + "{token: {secret: \"a\n      WORD\"}, x: y}\n",
+		"block":                   bearer + "\n      token:\n        secret: |\n          WORD\n        x: y\n",
+		"as a reference of env":   bearer + "{token: {secret: 'env:WORD'}, x: y}\n",
+		"with a comment":          bearer + "{token: {secret: WORD}, x: y}\n",
+		"under a misspelled key":  bearer + "{token: {sceret: WORD}}\n",
+		"as a key":                bearer + "{token: {WORD}}\n",
+		"in a list":               bearer + "{token: [WORD]}\n",
+		"as the scheme":           bearer + "WORD\n",
+		"twice":                   bearer + "{token: {secret: env:A, secret: WORD}}\n",
+		"with a tag":              bearer + "{token: {secret: !WORD x}}\n",
+		"with an anchor":          bearer + "{token: {secret: &WORD x}}\n",
+		"as an alias":             bearer + "{token: {secret: *WORD}}\n",
+		"unknown scheme":          bearer + "{api_key: WORD}\n",
+		"unknown group":           "login: {user: a, password: WORD}\n",
+		"password":                proxy + "    password: WORD\n",
+		"in a URL":                "defaults:\n  proxy: {url: 'http://joe:WORD@proxy.example:3128', x: y}\n",
+		"in a URL, no scheme":     "defaults:\n  proxy: {url: 'joe:WORD@proxy.example:3128', x: y}\n",
+		"in a host":               "upstreams:\n  - {name: a, hosts: ['https://joe:WORD@a.example'], x: y}\n",
+		"torn, on its line":       bearer + "{token: {secret: WORD}\n",
+		"torn, open quote":        bearer + "\n      token:\n        secret: \"WORD\n",
+		"torn, block":             bearer + "\n      token:\n        secret: |\n          begin\n         WORD\n",
+		"torn, in a URL":          "defaults:\n  proxy:\n    url: http://joe:WORD@proxy.example: 3128\n",
+		"torn, URL on a new line": "defaults:\n  proxy:\n    url:\n      http://joe:WORD@proxy.example: 3128\n",
+		"torn, at sign":           proxy + "    password: @WORD\n",
+		"torn, not UTF-8":         proxy + "    password: WORD\xff\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Parse("p.yaml", []byte(strings.ReplaceAll(text, "WORD", word)), Options{})
+			if err == nil {
+				t.Fatal("Parse accepts it")
+			}
+			for _, part := range []string{"hunter2", "S3cr3t", "12345678"} {
+				if strings.Contains(err.Error(), part) {
+					t.Errorf("the error has it:\n%v", err)
+				}
+			}
+		})
+	}
+}
+
+// TestSecretKeys: of the schema's keys those of secrets are taken for such, and
+// no other, or errors would hide what they are about.
+func TestSecretKeys(t *testing.T) {
+	seen := map[protoreflect.FullName]bool{}
+	var walk func(md protoreflect.MessageDescriptor)
+	walk = func(md protoreflect.MessageDescriptor) {
+		if seen[md.FullName()] {
+			return
+		}
+		seen[md.FullName()] = true
+		for i := range md.Fields().Len() {
+			fd := md.Fields().Get(i)
+			secret := fd.Message() != nil && fd.Message().FullName() == secretName || md.FullName() == secretName ||
+				fd.ContainingOneof() != nil && !fd.ContainingOneof().IsSynthetic()
+			if got := isSecretKey(fd.TextName()); got != secret {
+				t.Errorf("isSecretKey(%q) = %v, want %v", fd.TextName(), got, secret)
+			}
+			if isMessage(fd) {
+				walk(fd.Message())
+			}
+		}
+	}
+	walk(new(policyv1.Policy).ProtoReflect().Descriptor())
+}
