@@ -24,21 +24,21 @@ tools: $(patsubst tools/%/go.mod,.build/tools/%,$(wildcard tools/*/go.mod)) ## B
 	go build -C tools/$* -o $(CURDIR)/.build/bin/ tool
 	@touch $@
 
-gen: .build/tools/buf .build/tools/proto ## Generate gen/ and api/openapi.json from proto/
+gen: .build/tools/buf .build/tools/proto ## Generate gen/ and api/ from proto/
 	rm -rf .build/protodeps
 	go run ./internal/protodeps .build/protodeps
 	buf generate
 	buf build proto -o .build/image.binpb
-	go run ./internal/openapigen .build/image.binpb api/openapi.json
+	go run ./internal/openapigen .build/image.binpb api/openapi.json api/policy.schema.json
 
 .build/protodeps: go.mod internal/protodeps/main.go
 	rm -rf $@
 	go run ./internal/protodeps $@
 
-# What the pages' tests run and compare with: Debian's Python clients. Where they
-# are missing and cannot be installed, those tests say so and are skipped.
+# What the tests run and compare with: Debian's Python clients and proxies. Where
+# they are missing and cannot be installed, those tests say so and are skipped.
 PEERS := python3-grpcio python3-protobuf python3-requests \
-	protobuf-compiler protobuf-compiler-grpc
+	protobuf-compiler protobuf-compiler-grpc squid microsocks dante-server
 
 .build/peers:
 	@mkdir -p .build
@@ -46,8 +46,8 @@ PEERS := python3-grpcio python3-protobuf python3-requests \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		{ apt-get update -q && DEBIAN_FRONTEND=noninteractive \
 			apt-get install -yq --no-install-recommends $(PEERS); } >.build/peers.log 2>&1 && touch $@ \
-		|| { echo "Debian's Python clients cannot be installed; tests that need them are skipped:"; tail -n 3 .build/peers.log; }; \
-	else echo "not root on Debian: tests that need Debian's Python clients are skipped"; fi
+		|| { echo "Debian's clients and proxies cannot be installed; tests that need them are skipped:"; tail -n 3 .build/peers.log; }; \
+	else echo "not root on Debian: tests that need its Python clients and proxies are skipped"; fi
 
 format: .build/tools/buf ## Format Go and proto files
 	gofmt -w .

@@ -106,12 +106,21 @@ func attemptNode(a *fetchsvcv1.Attempt) node {
 	if address := a.GetAddress(); address != "" {
 		n.add("address: %s, %s", address, connection(a))
 	}
+	if proxy := a.GetProxy(); proxy != "" {
+		n.add("proxy: %s", proxy)
+	}
+	if credential := a.GetCredential(); credential != "" {
+		n.add("credential: %s", credential)
+	}
 	if times := timings(a.GetTimings()); times != "" {
 		n.add("time: %s", times)
 	}
 	n.add("wire: %s, sent %s, received %s", word(a.GetWire().String()), size(a.GetBytesSent()), size(a.GetBytesReceived()))
 	if e := a.GetError(); e != nil {
 		n.add("error: %s: %s", e.GetReason(), e.GetMessage())
+	}
+	if stopped := a.GetStopped(); stopped != "" {
+		n.add("no further attempt: %s", stopped)
 	}
 	return n
 }

@@ -151,7 +151,7 @@ func TestSOCKSProxiesThatFail(t *testing.T) {
 		{name: "GSSAPI", script: socksServer("\x05\x01"), want: fault.ProxyBadResponse, says: "SOCKS 5"},
 		{name: "wrong password", script: socksServer("\x05\x02", "\x01\x01"), auth: true, want: fault.ProxyAuthRequired, says: "does not accept"},
 		{name: "SOCKS 4", script: socksServer("\x04\x00"), want: fault.ProxyBadResponse, says: "SOCKS 5"},
-		{name: "HTTP", script: testpeer.NotHTTP, want: fault.ProxyBadResponse, says: "SOCKS 5"},
+		{name: "HTTP", script: socksServer("HTTP/1.1 400 Bad Request\r\n\r\n"), want: fault.ProxyBadResponse, says: "SOCKS 5"},
 		{name: "odd bound address", script: socksServer("\x05\x00", "\x05\x00\x00\x09\x00\x00\x00\x00\x00\x00"), want: fault.ProxyBadResponse, says: "SOCKS 5"},
 		{name: "closes", script: testpeer.CloseOnAccept, want: fault.ProxyBadResponse, says: "hung up"},
 		{name: "hangs at the greeting", script: testpeer.StallOnAccept, slow: true, want: fault.ProxyUnreachable, says: "greeting"},
@@ -236,7 +236,7 @@ func TestOneHangingAddressLeavesTimeForTheNext(t *testing.T) {
 	})
 	n := &names{table: map[string][]string{"target.example": {"127.0.0.2", "127.0.0.1"}}}
 	p, up, _ := through(t, nil, n, proxyAt("http", srv.Addr))
-	up.Base.Timeouts.Connect.Default = 5 * time.Second
+	up.Base.Timeouts.Connect.Default = 2 * time.Second
 	g, err := fetch(t, p.For(up), "http://target.example/")
 	if err != nil || g.dialed.Target != "127.0.0.1:80" {
 		t.Errorf("got %+v, %v; want the second address", g.dialed, err)

@@ -29,6 +29,11 @@ func RoundTripFault(ctx context.Context, err error) *fault.Error {
 		strings.Contains(text, "server closed idle connection"),
 		strings.Contains(text, "stream error"), strings.Contains(text, "GOAWAY"),
 		strings.Contains(text, "http2: client conn"): // lost, closed, could not be established
+		if recordFrom(ctx).wentBare() && !strings.Contains(text, "stream error") && !strings.Contains(text, "GOAWAY") {
+			// In TLS 1.3 the refusal comes after the handshake, and as the request is
+			// written, the alert is easily lost.
+			return fault.Wrap(fault.TLSHandshake, err, "the upstream asked for a client certificate, got none and closed the connection: see client_certificate in the policy")
+		}
 		return fault.Wrap(fault.ConnectionReset, err, "the upstream closed the connection before a complete response head")
 	case isAlert(err):
 		// In TLS 1.3 the client's side is done before the server has judged its

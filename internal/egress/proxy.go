@@ -102,7 +102,12 @@ func (px *proxy) reach(ctx context.Context, rec *Record, limit time.Duration) (n
 	if px.tls == nil {
 		return c, nil
 	}
-	tc, err := handshake(ctx, c, px.tls, px.at.host, min(px.handshake, limit))
+	cfg, err := px.tls.config(px.at.host)
+	if err != nil {
+		_ = c.Close()
+		return nil, px.insecure(err)
+	}
+	tc, err := handshake(ctx, c, cfg, px.at.host, min(px.handshake, limit))
 	if err != nil {
 		return nil, px.insecure(err)
 	}

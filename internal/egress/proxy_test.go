@@ -3,6 +3,7 @@ package egress
 import (
 	"errors"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -291,6 +292,39 @@ func TestNoProxy(t *testing.T) {
 	}
 	if got := len(fw.Asked()); got != 2 {
 		t.Errorf("the proxy was asked %d times, want 2", got)
+	}
+}
+
+func TestNoProxyMatches(t *testing.T) {
+	ten := netip.MustParsePrefix("10.0.0.0/8")
+	for _, c := range []struct {
+		entry policy.NoProxy
+		to    string
+		want  bool
+	}{
+		{policy.NoProxy{Host: "a.example"}, "a.example:80", true},
+		{policy.NoProxy{Host: "a.example"}, "b.a.example:80", false},
+		{policy.NoProxy{Host: "a.example", Port: 80}, "a.example:80", true},
+		{policy.NoProxy{Host: "a.example", Port: 80}, "a.example:81", false},
+		{policy.NoProxy{Host: "a.example", Suffix: true}, "b.a.example:80", true},
+		{policy.NoProxy{Host: "a.example", Suffix: true}, "a.example:80", false},
+		{policy.NoProxy{Host: "a.example", Suffix: true}, "ba.example:80", false},
+		{policy.NoProxy{Host: "0.0.1", Suffix: true}, "10.0.0.1:80", false},
+		{policy.NoProxy{Suffix: true}, "any.example:80", true},
+		{policy.NoProxy{Suffix: true}, "[2001:db8::1]:80", true},
+		{policy.NoProxy{Prefix: ten}, "10.1.2.3:80", true},
+		{policy.NoProxy{Prefix: ten}, "[::ffff:10.1.2.3]:80", true},
+		{policy.NoProxy{Prefix: ten, Port: 1}, "10.1.2.3:80", false},
+		{policy.NoProxy{Prefix: ten}, "11.1.2.3:80", false},
+		{policy.NoProxy{Prefix: ten}, "ten.example:80", false},
+	} {
+		to, err := splitHostPort(c.to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := matches(c.entry, to); got != c.want {
+			t.Errorf("matches(%+v, %s) = %v, want %v", c.entry, c.to, got, c.want)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package egress
 
 import (
 	"context"
+	"crypto/tls"
 	"net/netip"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ type Record struct {
 
 	mu     sync.Mutex
 	dialed Dialed
+	bare   bool // the upstream asked for a client certificate, and there is none
 }
 
 // Dialed is how a connection came about.
@@ -64,7 +66,7 @@ func (r *Record) begin() {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.dialed = Dialed{}
+	r.dialed, r.bare = Dialed{}, false
 }
 
 // through notes the proxy.
@@ -127,6 +129,25 @@ func (r *Record) connected(took time.Duration, c *conn) {
 	if c != nil {
 		r.dialed.Address = c.RemoteAddr().String()
 	}
+}
+
+// noCertificate is a tls.Config's GetClientCertificate where there is none.
+func (r *Record) noCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	if r != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.bare = true
+	}
+	return &tls.Certificate{}, nil
+}
+
+func (r *Record) wentBare() bool {
+	if r == nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bare
 }
 
 func (r *Record) secured(took time.Duration) {

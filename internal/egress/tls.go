@@ -20,19 +20,23 @@ func (p *pool) secure(ctx context.Context, raw net.Conn, hostport string) (*tls.
 		_ = raw.Close()
 		return nil, fault.Wrap(fault.Internal, err, "a malformed address reached the TLS dialer")
 	}
-	start := time.Now()
-	tc, err := handshake(ctx, raw, p.tls, host, p.handshake)
-	recordFrom(ctx).secured(time.Since(start))
-	return tc, err
-}
-
-// handshake makes raw a TLS session with host.
-func handshake(ctx context.Context, raw net.Conn, m *material, host string, limit time.Duration) (*tls.Conn, error) {
-	cfg, err := m.config(host)
+	cfg, err := p.tls.config(host)
 	if err != nil {
 		_ = raw.Close()
 		return nil, err
 	}
+	rec := recordFrom(ctx)
+	if cfg.GetClientCertificate == nil {
+		cfg.GetClientCertificate = rec.noCertificate
+	}
+	start := time.Now()
+	tc, err := handshake(ctx, raw, cfg, host, p.handshake)
+	rec.secured(time.Since(start))
+	return tc, err
+}
+
+// handshake makes raw a TLS session with host, or closes it.
+func handshake(ctx context.Context, raw net.Conn, cfg *tls.Config, host string, limit time.Duration) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	tc := tls.Client(raw, cfg)

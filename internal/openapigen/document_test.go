@@ -18,8 +18,12 @@ import (
 
 // linked are the API's files as the running code has them, without comments.
 func linked() []protoreflect.FileDescriptor {
+	return withImports(fetchsvcv1.File_fetchsvc_v1_service_proto, fetchsvcv1.File_fetchsvc_v1_policy_service_proto)
+}
+
+// withImports gives files with all that they import, imports first.
+func withImports(files ...protoreflect.FileDescriptor) (all []protoreflect.FileDescriptor) {
 	seen := map[string]bool{}
-	var files []protoreflect.FileDescriptor
 	var add func(protoreflect.FileDescriptor)
 	add = func(fd protoreflect.FileDescriptor) {
 		if seen[fd.Path()] {
@@ -29,11 +33,12 @@ func linked() []protoreflect.FileDescriptor {
 		for i := range fd.Imports().Len() {
 			add(fd.Imports().Get(i).FileDescriptor)
 		}
-		files = append(files, fd)
+		all = append(all, fd)
 	}
-	add(fetchsvcv1.File_fetchsvc_v1_service_proto)
-	add(fetchsvcv1.File_fetchsvc_v1_policy_service_proto)
-	return files
+	for _, fd := range files {
+		add(fd)
+	}
+	return all
 }
 
 func linkedSet() *descriptorpb.FileDescriptorSet {

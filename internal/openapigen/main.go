@@ -1,11 +1,12 @@
-// Command openapigen writes the OpenAPI document of the REST face from the
-// compiled schema: its messages, comments, constraints and HTTP bindings.
+// Command openapigen writes the OpenAPI document of the REST face and the JSON
+// Schema of the policy file from the compiled schema: its messages, comments,
+// constraints and HTTP bindings.
 //
-//	buf build proto -o IMAGE && go run ./internal/openapigen IMAGE OUT
+//	buf build proto -o IMAGE && go run ./internal/openapigen IMAGE OPENAPI POLICY
 //
 // No plugin is used, because none says what this face really does: how streams
 // are framed, what an error looks like, that unknown fields are refused, and
-// which bounds the requests have.
+// which bounds the requests have; nor how the policy file is spelled.
 package main
 
 import (
@@ -19,17 +20,17 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: openapigen IMAGE OUT")
+	if len(os.Args) != 4 {
+		fmt.Fprintln(os.Stderr, "usage: openapigen IMAGE OPENAPI POLICY")
 		os.Exit(2)
 	}
-	if err := run(os.Args[1], os.Args[2]); err != nil {
+	if err := run(os.Args[1], os.Args[2], os.Args[3]); err != nil {
 		fmt.Fprintln(os.Stderr, "openapigen:", err)
 		os.Exit(1)
 	}
 }
 
-func run(image, out string) error {
+func run(image, openAPI, policy string) error {
 	raw, err := os.ReadFile(image)
 	if err != nil {
 		return err
@@ -38,17 +39,25 @@ func run(image, out string) error {
 	if err := proto.Unmarshal(raw, set); err != nil {
 		return fmt.Errorf("%s: %w", image, err)
 	}
-	doc, err := generate(set)
-	if err != nil {
+	if err := write(openAPI, set, generate); err != nil {
 		return err
 	}
-	if old, err := os.ReadFile(out); err == nil && bytes.Equal(old, doc) {
-		return nil // an unchanged file keeps its time
-	}
-	return os.WriteFile(out, doc, 0o644)
+	return write(policy, set, policySchema)
 }
 
-// generate gives the document, indented and with a final newline. The same set
+// write puts a document into a file; an unchanged one keeps its time.
+func write(name string, set *descriptorpb.FileDescriptorSet, make func(*descriptorpb.FileDescriptorSet) ([]byte, error)) error {
+	doc, err := make(set)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, doc) {
+		return nil
+	}
+	return os.WriteFile(name, doc, 0o644)
+}
+
+// generate gives the OpenAPI document, indented and with a final newline. The same set
 // gives the same bytes.
 func generate(set *descriptorpb.FileDescriptorSet) ([]byte, error) {
 	files, err := protodesc.NewFiles(set)

@@ -186,4 +186,3 @@ type level struct {
 }
 
 func newLevel(name string, m proto.Message) level { return level{name, m} }
-

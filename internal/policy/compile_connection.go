@@ -43,7 +43,7 @@ func (c *compiler) proxy(path string, base *Proxy, in *policyv1.Proxy) *Proxy {
 		UnsafeResolves: in.GetUnsafeProxyResolves(), CAFile: c.bundle(path+".ca_file", in.GetCaFile()),
 	}
 	if in.GetPassword() != nil {
-		out.Password = c.secret(path+".password.secret", in.GetPassword())
+		out.Password = c.secret(path+".password.secret", in.GetPassword(), c.opts.CheckSecret)
 	}
 	for i, s := range in.GetNoProxy() {
 		n, err := parseNoProxy(s)
@@ -150,7 +150,7 @@ func (c *compiler) tls(path string, base TLS, in *policyv1.Tls) TLS {
 	}
 	if cert := in.GetClientCertificate(); cert != nil {
 		out.CertFile = c.file(cert.GetCertFile())
-		out.Key = c.secret(path+".client_certificate.key.secret", cert.GetKey())
+		out.Key = c.secret(path+".client_certificate.key.secret", cert.GetKey(), c.opts.CheckPEM)
 		if _, err := readPEM(out.CertFile); err != nil {
 			c.fail(path+".client_certificate.cert_file", err)
 		}
@@ -179,7 +179,7 @@ func (c *compiler) tls(path string, base TLS, in *policyv1.Tls) TLS {
 		}
 		out.Pins = append(out.Pins, [32]byte(digest))
 	}
-	out.SkipVerify = base.SkipVerify || in.GetUnsafeSkipVerify()
+	out.SkipVerify = override(base.SkipVerify, in.UnsafeSkipVerify)
 	return out
 }
 
@@ -237,7 +237,7 @@ func underlying(err error) error {
 }
 
 // secret makes a reference absolute and checks that it can be read.
-func (c *compiler) secret(path string, in *policyv1.Secret) SecretRef {
+func (c *compiler) secret(path string, in *policyv1.Secret, check func(ref string) error) SecretRef {
 	source, name, found := strings.Cut(in.GetSecret(), ":")
 	switch {
 	case !found || source != "env" && source != "file":
@@ -250,8 +250,8 @@ func (c *compiler) secret(path string, in *policyv1.Secret) SecretRef {
 		name = c.file(name)
 	}
 	ref := SecretRef(source + ":" + name)
-	if c.opts.CheckSecret != nil {
-		if err := c.opts.CheckSecret(string(ref)); err != nil {
+	if check != nil {
+		if err := check(string(ref)); err != nil {
 			c.fail(path, err)
 		}
 	}

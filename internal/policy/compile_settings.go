@@ -158,12 +158,12 @@ func (c *compiler) retry(path string, base Retry, in *policyv1.Retry) Retry {
 	out.methods = c.methods(path+"methods", base.methods, in.GetMethods())
 	out.Kinds = c.kinds(path+"kinds", base.Kinds, in.GetKinds())
 	if r := in.GetRetryAfter(); r != nil {
-		out.IgnoreRetryAfter = r.GetIgnore()
+		out.IgnoreRetryAfter = override(base.IgnoreRetryAfter, r.Ignore)
 		out.RetryAfterMax = override(base.RetryAfterMax, duration(r.GetMax()))
 	}
 	if k := in.GetIdempotencyKey(); k != nil {
 		out.IdempotencyHeader = c.headerName(path+"idempotency_key.header", base.IdempotencyHeader, k.GetHeader())
-		out.GenerateKey = k.GetGenerate()
+		out.GenerateKey = override(base.GenerateKey, k.Generate)
 		out.keyMethods = c.methods(path+"idempotency_key.methods", base.keyMethods, k.GetMethods())
 	}
 	out.Spool = c.size(path+"spool", in.GetSpool(), base.Spool, maxSpool)
@@ -283,11 +283,10 @@ func (c *compiler) budget(path string, base Budget, in *policyv1.RetryBudget) Bu
 	}
 	out := Budget{
 		Ratio: override(base.Ratio, in.Ratio), Min: override(base.Min, number(in.Min)),
-		Window: override(base.Window, duration(in.GetWindow())), Unlimited: in.GetUnlimited(),
+		Window: override(base.Window, duration(in.GetWindow())), Unlimited: override(base.Unlimited, in.Unlimited),
 	}
-	if out.Unlimited && (in.Ratio != nil || in.Min != nil || in.Window != nil) {
+	if in.GetUnlimited() && (in.Ratio != nil || in.Min != nil || in.Window != nil) {
 		c.failf(path+".unlimited", "without a budget, ratio, min and window mean nothing: leave them out or `unlimited`")
 	}
 	return out
 }
-

@@ -27,7 +27,8 @@ type Proxy struct {
 	NoProxy []NoProxy
 	// FromEnvironment takes HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY.
 	FromEnvironment bool
-	// UnsafeResolves hands the proxy names instead of judged addresses.
+	// UnsafeResolves hands the proxy names instead of judged addresses; plain http
+	// then goes to an HTTP proxy in absolute form.
 	UnsafeResolves bool
 	// CAFile is what the certificate of an https proxy is judged by; empty: the
 	// system's authorities.

@@ -26,7 +26,7 @@ func (c *compiler) identities(file *policyv1.Policy, s *Snapshot) {
 		seen[in.GetName()] = true
 		c.callers = append(c.callers, in.GetName())
 		if key := in.GetApiKey(); key != nil {
-			c.secret(path+".api_key.secret", key)
+			c.secret(path+".api_key.secret", key, c.opts.CheckSecret)
 		}
 	}
 	s.Callers = c.callers[1:]
@@ -52,7 +52,7 @@ func (c *compiler) defineCredential(path string, in *policyv1.Credential) {
 	}
 	cred := &Credential{Name: in.GetName()}
 	if b := in.GetBearer(); b != nil {
-		cred.Bearer = c.secret(path+".bearer.token.secret", b.GetToken())
+		cred.Bearer = c.secret(path+".bearer.token.secret", b.GetToken(), c.opts.CheckSecret)
 	}
 	for i, s := range in.GetBind() {
 		at, err := parseOrigin(s)
@@ -100,20 +100,37 @@ func (c *compiler) credential(path string, up *Upstream, inherited *Credential, 
 		return nil
 	}
 	c.used[name] = true
-	for _, pattern := range up.Hosts {
-		for _, scheme := range up.Schemes {
-			if at, err := parseOrigin(scheme + "://" + pattern); err == nil && !cred.goesTo(at) {
-				c.failf(path, "credential %q is not bound to %s://%s: add it to the credential's `bind`, or make it an upstream of its own", name, scheme, pattern)
-			}
-		}
+	if len(cred.bind) > 0 && !cred.meets(up) {
+		c.failf(path, "credential %q is bound to no origin of upstream %q: add one of [%s] by [%s] to its `bind`",
+			name, up.Name, clipList(up.Hosts), strings.Join(up.Schemes, ", "))
 	}
 	return cred
 }
 
-// goesTo says that every origin of at is one of the credential's.
-func (cred *Credential) goesTo(at endpoint) bool {
+// meets says that the credential is bound to some origin of up.
+func (cred *Credential) meets(up *Upstream) bool {
+	for _, pattern := range up.Hosts {
+		for _, scheme := range up.Schemes {
+			at, err := parseOrigin(scheme + "://" + pattern)
+			if err != nil {
+				return true // said elsewhere
+			}
+			for _, b := range cred.bind {
+				if b.tls == at.tls && (b.port == at.port || b.port == anyPort || at.port == anyPort) && (b.coversHost(at) || at.coversHost(b)) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// GoesTo says that the credential is bound to u's origin. Other hosts of its
+// upstream are called without it.
+func (cred *Credential) GoesTo(u target.URL) bool {
+	at := endpoint{host: u.Host.Name, kind: exact, port: u.Port, tls: u.Scheme == "https"}
 	for _, b := range cred.bind {
-		if b.tls == at.tls && (b.port == anyPort || b.port == at.port) && b.coversHost(at) {
+		if b.tls == at.tls && (b.port == anyPort || b.port == at.port) && b.coversHost(at) && (b.kind != wildcard || !u.Host.IsAddr()) {
 			return true
 		}
 	}

@@ -16,6 +16,8 @@ type Options struct {
 	// CheckSecret says why the secret that ref names, such as `env:TOKEN` or
 	// `file:/etc/token`, cannot be used. Default: not checked.
 	CheckSecret func(ref string) error
+	// CheckPEM is that for secrets of several lines: private keys.
+	CheckPEM func(ref string) error
 }
 
 // Bounds of what is read: a policy is written by people.

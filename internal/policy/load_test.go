@@ -39,7 +39,7 @@ func TestDecode(t *testing.T) {
 			&policyv1.Policy{Defaults: &policyv1.Defaults{Timeouts: &policyv1.Timeouts{
 				Total: durationpb.New(90 * time.Second), Attempt: durationpb.New(1500 * time.Millisecond), Connect: durationpb.New(500 * time.Millisecond),
 			}}}},
-		{"numbers", "defaults: {retry: {max_attempts: 3, read: 0, statuses: [502, 503], budget: {ratio: 1, unlimited: false}}}",
+		{"numbers", "defaults: {retry: {max_attempts: 3, read: 0, statuses: [502, 503], budget: {ratio: 1}}}",
 			&policyv1.Policy{Defaults: &policyv1.Defaults{Retry: &policyv1.Retry{
 				MaxAttempts: proto.Int32(3), Read: proto.Int32(0), Statuses: []int32{502, 503},
 				Budget: &policyv1.RetryBudget{Ratio: proto.Float64(1)},

@@ -12,7 +12,6 @@ import (
 // TestPastedSecretsStayHidden writes a secret wherever somebody might, in files
 // that are at fault on that line, and asks for it in the error.
 func TestPastedSecretsStayHidden(t *testing.T) {
-	const word = "hunter2-S3cr3t"
 	bearer := "credentials:\n  - name: a\n    bind: [https://a.example]\n    bearer: "
 	proxy := "defaults:\n  proxy:\n    url: http://proxy.example:1\n"
 	for name, text := range map[string]string{
@@ -39,6 +38,7 @@ func TestPastedSecretsStayHidden(t *testing.T) {
 		"in a URL":                "defaults:\n  proxy: {url: 'http://joe:WORD@proxy.example:3128', x: y}\n",
 		"in a URL, no scheme":     "defaults:\n  proxy: {url: 'joe:WORD@proxy.example:3128', x: y}\n",
 		"in a host":               "upstreams:\n  - {name: a, hosts: ['https://joe:WORD@a.example'], x: y}\n",
+		"in a second document":    "batch: {}\n--- {token: WORD}\n",
 		"torn, on its line":       bearer + "{token: {secret: WORD}\n",
 		"torn, open quote":        bearer + "\n      token:\n        secret: \"WORD\n",
 		"torn, block":             bearer + "\n      token:\n        secret: |\n          begin\n         WORD\n",
@@ -48,13 +48,15 @@ func TestPastedSecretsStayHidden(t *testing.T) {
 		"torn, not UTF-8":         proxy + "    password: WORD\xff\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Parse("p.yaml", []byte(strings.ReplaceAll(text, "WORD", word)), Options{})
-			if err == nil {
-				t.Fatal("Parse accepts it")
-			}
-			for _, part := range []string{"hunter2", "S3cr3t", "12345678"} {
-				if strings.Contains(err.Error(), part) {
-					t.Errorf("the error has it:\n%v", err)
+			for _, word := range []string{"hunter2-S3cr3t", strings.Repeat("hunter2-S3cr3t", 20)} {
+				_, err := Parse("p.yaml", []byte(strings.ReplaceAll(text, "WORD", word)), Options{})
+				if err == nil {
+					t.Fatal("Parse accepts it")
+				}
+				for _, part := range []string{"hunter2", "S3cr3t", "12345678"} {
+					if strings.Contains(err.Error(), part) {
+						t.Errorf("the error has it:\n%v", err)
+					}
 				}
 			}
 		})

@@ -40,7 +40,7 @@ func readDocument(name string, text []byte) *document {
 	}
 	d.root = d.parse(text)
 	if d.root != nil {
-		d.secrets.find(d.root)
+		d.secrets.note(d.root)
 		d.message(nil, d.root, "", d.file.ProtoReflect(), 0)
 	}
 	return d
@@ -85,6 +85,7 @@ func (d *document) parse(text []byte) *yaml.Node {
 	}
 	if second != nil {
 		line := d.separatorBefore(second.Line)
+		d.lines[line-1] = d.lines[line-1][:min(len("---"), len(d.lines[line-1]))] // what follows is in no tree
 		d.failAt(position{line: line, column: 1}, "", "a second document (---) would be ignored: put everything into one")
 	}
 	if root == nil || len(root.Content) == 0 || isEmpty(root.Content[0]) {
@@ -122,7 +123,7 @@ func (d *document) separatorBefore(line int) int {
 			return i
 		}
 	}
-	return max(line, 1)
+	return min(max(line, 1), len(d.lines))
 }
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
@@ -170,7 +171,7 @@ func (d *document) isNoise(path string) bool {
 // finish gives the problems in order, at most limit of them, with their lines.
 func (d *document) finish(limit int) []Problem {
 	slices.SortStableFunc(d.problems, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Path, b.Path))
 	})
 	out := d.problems[:min(limit, len(d.problems))]
 	if len(out) > 0 && !d.torn {

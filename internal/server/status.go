@@ -79,9 +79,9 @@ var statusTable = map[fault.Kind]row{
 	fault.CredentialUnavailable: {codes.FailedPrecondition, 500, "proxy_configuration_error", gateway, "The call's credential cannot be used"},
 	fault.PoolFull:              {codes.Unavailable, 503, "connection_limit_reached", gateway, "Too many calls to the upstream are in flight and waiting"},
 	fault.PoolTimeout:           {codes.Unavailable, 503, "connection_limit_reached", gateway, "No place among the upstream's calls in time"},
-	fault.Overloaded:   {codes.Unavailable, 503, "connection_limit_reached", gateway, "This replica has no room for the call"},
-	fault.ShuttingDown: {codes.Unavailable, 503, "proxy_internal_response", gateway, "This replica is stopping"},
-	fault.Internal:     {codes.Internal, 500, "proxy_internal_error", gateway, "A defect of fetchsvc"},
+	fault.Overloaded:            {codes.Unavailable, 503, "connection_limit_reached", gateway, "This replica has no room for the call"},
+	fault.ShuttingDown:          {codes.Unavailable, 503, "proxy_internal_response", gateway, "This replica is stopping"},
+	fault.Internal:              {codes.Internal, 500, "proxy_internal_error", gateway, "A defect of fetchsvc"},
 }
 
 // rowOf gives the kind's row; a kind without one is a defect, which a test finds.

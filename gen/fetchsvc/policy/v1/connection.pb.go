@@ -37,11 +37,12 @@ type Proxy struct {
 	// Hosts that are reached without it: names, `*.example.com`, addresses, CIDR
 	// ranges, each with an optional port. At most 1,000.
 	NoProxy []string `protobuf:"bytes,4,rep,name=no_proxy,json=noProxy,proto3" json:"no_proxy,omitempty"`
-	// Take HTTP_PROXY, HTTPS_PROXY and NO_PROXY from the environment, instead of
-	// `url`. Default false.
+	// Take HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY from the environment,
+	// instead of `url`. Default false.
 	FromEnvironment bool `protobuf:"varint,5,opt,name=from_environment,json=fromEnvironment,proto3" json:"from_environment,omitempty"`
 	// Hand it names instead of addresses that were judged. The guard then cannot
-	// see where the call goes: the proxy must keep it off internal networks.
+	// see where the call goes: the proxy must keep it off internal networks. Plain
+	// http then goes to an HTTP proxy in absolute form instead of a tunnel.
 	// Default false: it is asked for a judged address, by CONNECT or SOCKS5.
 	UnsafeProxyResolves bool `protobuf:"varint,6,opt,name=unsafe_proxy_resolves,json=unsafeProxyResolves,proto3" json:"unsafe_proxy_resolves,omitempty"`
 	// A PEM bundle that an https proxy's certificate is judged by. Default: the
@@ -157,7 +158,7 @@ type Tls struct {
 	// any.
 	SpkiPins []string `protobuf:"bytes,5,rep,name=spki_pins,json=spkiPins,proto3" json:"spki_pins,omitempty"`
 	// Accept any certificate. Default false.
-	UnsafeSkipVerify bool `protobuf:"varint,6,opt,name=unsafe_skip_verify,json=unsafeSkipVerify,proto3" json:"unsafe_skip_verify,omitempty"`
+	UnsafeSkipVerify *bool `protobuf:"varint,6,opt,name=unsafe_skip_verify,json=unsafeSkipVerify,proto3,oneof" json:"unsafe_skip_verify,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -228,8 +229,8 @@ func (x *Tls) GetSpkiPins() []string {
 }
 
 func (x *Tls) GetUnsafeSkipVerify() bool {
-	if x != nil {
-		return x.UnsafeSkipVerify
+	if x != nil && x.UnsafeSkipVerify != nil {
+		return *x.UnsafeSkipVerify
 	}
 	return false
 }
@@ -302,7 +303,7 @@ const file_fetchsvc_policy_v1_connection_proto_rawDesc = "" +
 	"\x10from_environment\x18\x05 \x01(\bR\x0ffromEnvironment\x122\n" +
 	"\x15unsafe_proxy_resolves\x18\x06 \x01(\bR\x13unsafeProxyResolves\x12!\n" +
 	"\aca_file\x18\a \x01(\tB\b\xbaH\x05r\x03(\x80 R\x06caFile\x12\x16\n" +
-	"\x06direct\x18\b \x01(\bR\x06direct\"\xbc\x02\n" +
+	"\x06direct\x18\b \x01(\bR\x06direct\"\xd8\x02\n" +
 	"\x03Tls\x12!\n" +
 	"\aca_file\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\x80 R\x06caFile\x12T\n" +
 	"\x12client_certificate\x18\x02 \x01(\v2%.fetchsvc.policy.v1.ClientCertificateR\x11clientCertificate\x122\n" +
@@ -310,8 +311,9 @@ const file_fetchsvc_policy_v1_connection_proto_rawDesc = "" +
 	"minVersion\x12)\n" +
 	"\vserver_name\x18\x04 \x01(\tB\b\xbaH\x05r\x03(\xfd\x01R\n" +
 	"serverName\x12/\n" +
-	"\tspki_pins\x18\x05 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\x14\x18\x01\"\x06r\x04 \x01(@R\bspkiPins\x12,\n" +
-	"\x12unsafe_skip_verify\x18\x06 \x01(\bR\x10unsafeSkipVerify\"r\n" +
+	"\tspki_pins\x18\x05 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\x14\x18\x01\"\x06r\x04 \x01(@R\bspkiPins\x121\n" +
+	"\x12unsafe_skip_verify\x18\x06 \x01(\bH\x00R\x10unsafeSkipVerify\x88\x01\x01B\x15\n" +
+	"\x13_unsafe_skip_verify\"r\n" +
 	"\x11ClientCertificate\x12'\n" +
 	"\tcert_file\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05 \x01(\x80 R\bcertFile\x124\n" +
@@ -353,6 +355,7 @@ func file_fetchsvc_policy_v1_connection_proto_init() {
 		return
 	}
 	file_fetchsvc_policy_v1_identity_proto_init()
+	file_fetchsvc_policy_v1_connection_proto_msgTypes[1].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

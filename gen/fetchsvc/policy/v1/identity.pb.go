@@ -131,8 +131,8 @@ type Credential struct {
 	// Its name, as upstreams, the ledger and Explain show it. Required, unique.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The origins it may be sent to: `https://api.example.com`, `https://*.example.com`,
-	// with an optional port. An upstream that has other hosts too cannot use it.
-	// Required.
+	// with an optional port. Other hosts of an upstream that uses it are called
+	// without it. Required.
 	Bind []string `protobuf:"bytes,2,rep,name=bind,proto3" json:"bind,omitempty"`
 	// What is sent. Required.
 	//

@@ -314,7 +314,7 @@ func (x *Backoff) GetJitter() string {
 type RetryAfter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Do not read them. Default false: no attempt is made earlier than asked.
-	Ignore bool `protobuf:"varint,1,opt,name=ignore,proto3" json:"ignore,omitempty"`
+	Ignore *bool `protobuf:"varint,1,opt,name=ignore,proto3,oneof" json:"ignore,omitempty"`
 	// How long a call waits for them in sum; a longer one ends the retries at once.
 	// 0s to 24h, default 60s.
 	Max           *durationpb.Duration `protobuf:"bytes,2,opt,name=max,proto3" json:"max,omitempty"`
@@ -353,8 +353,8 @@ func (*RetryAfter) Descriptor() ([]byte, []int) {
 }
 
 func (x *RetryAfter) GetIgnore() bool {
-	if x != nil {
-		return x.Ignore
+	if x != nil && x.Ignore != nil {
+		return *x.Ignore
 	}
 	return false
 }
@@ -377,7 +377,7 @@ type RetryBudget struct {
 	// The window. 1s to 1h, default 10s.
 	Window *durationpb.Duration `protobuf:"bytes,3,opt,name=window,proto3" json:"window,omitempty"`
 	// No budget. Default false.
-	Unlimited     bool `protobuf:"varint,4,opt,name=unlimited,proto3" json:"unlimited,omitempty"`
+	Unlimited     *bool `protobuf:"varint,4,opt,name=unlimited,proto3,oneof" json:"unlimited,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -434,8 +434,8 @@ func (x *RetryBudget) GetWindow() *durationpb.Duration {
 }
 
 func (x *RetryBudget) GetUnlimited() bool {
-	if x != nil {
-		return x.Unlimited
+	if x != nil && x.Unlimited != nil {
+		return *x.Unlimited
 	}
 	return false
 }
@@ -446,7 +446,7 @@ type IdempotencyKey struct {
 	// The header that carries it. Default Idempotency-Key.
 	Header string `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
 	// Make one for calls that bring none, the same on every attempt. Default false.
-	Generate bool `protobuf:"varint,2,opt,name=generate,proto3" json:"generate,omitempty"`
+	Generate *bool `protobuf:"varint,2,opt,name=generate,proto3,oneof" json:"generate,omitempty"`
 	// The methods that get one. Default [POST, PATCH].
 	Methods       []string `protobuf:"bytes,3,rep,name=methods,proto3" json:"methods,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -491,8 +491,8 @@ func (x *IdempotencyKey) GetHeader() string {
 }
 
 func (x *IdempotencyKey) GetGenerate() bool {
-	if x != nil {
-		return x.Generate
+	if x != nil && x.Generate != nil {
+		return *x.Generate
 	}
 	return false
 }
@@ -735,22 +735,26 @@ const file_fetchsvc_policy_v1_retry_proto_rawDesc = "" +
 	"\xaa\x01\a\"\x03\b\x90\x1c2\x00R\x04base\x12:\n" +
 	"\x03max\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\r\xbaH\n" +
 	"\xaa\x01\a\"\x03\b\x90\x1c2\x00R\x03max\x12F\n" +
-	"\x06jitter\x18\x03 \x01(\tB.\xbaH+r)R\x00R\x04autoR\x04fullR\x05equalR\fdecorrelatedR\x04noneR\x06jitter\"a\n" +
+	"\x06jitter\x18\x03 \x01(\tB.\xbaH+r)R\x00R\x04autoR\x04fullR\x05equalR\fdecorrelatedR\x04noneR\x06jitter\"q\n" +
 	"\n" +
-	"RetryAfter\x12\x16\n" +
-	"\x06ignore\x18\x01 \x01(\bR\x06ignore\x12;\n" +
-	"\x03max\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\x03max\"\xdb\x01\n" +
+	"RetryAfter\x12\x1b\n" +
+	"\x06ignore\x18\x01 \x01(\bH\x00R\x06ignore\x88\x01\x01\x12;\n" +
+	"\x03max\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\x03maxB\t\n" +
+	"\a_ignore\"\xee\x01\n" +
 	"\vRetryBudget\x124\n" +
 	"\x05ratio\x18\x01 \x01(\x01B\x19\xbaH\x16\x12\x14@\x01\x19\x00\x00\x00\x00\x00\x00$@)\x00\x00\x00\x00\x00\x00\x00\x00H\x00R\x05ratio\x88\x01\x01\x12\"\n" +
 	"\x03min\x18\x02 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00H\x01R\x03min\x88\x01\x01\x12B\n" +
-	"\x06window\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x03\b\x90\x1c2\x02\b\x01R\x06window\x12\x1c\n" +
-	"\tunlimited\x18\x04 \x01(\bR\tunlimitedB\b\n" +
+	"\x06window\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x03\b\x90\x1c2\x02\b\x01R\x06window\x12!\n" +
+	"\tunlimited\x18\x04 \x01(\bH\x02R\tunlimited\x88\x01\x01B\b\n" +
 	"\x06_ratioB\x06\n" +
-	"\x04_min\"|\n" +
+	"\x04_minB\f\n" +
+	"\n" +
+	"_unlimited\"\x8e\x01\n" +
 	"\x0eIdempotencyKey\x12 \n" +
-	"\x06header\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x06header\x12\x1a\n" +
-	"\bgenerate\x18\x02 \x01(\bR\bgenerate\x12,\n" +
-	"\amethods\x18\x03 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10d\x18\x01\"\x06r\x04 \x01(@R\amethods\"\xeb\x01\n" +
+	"\x06header\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x06header\x12\x1f\n" +
+	"\bgenerate\x18\x02 \x01(\bH\x00R\bgenerate\x88\x01\x01\x12,\n" +
+	"\amethods\x18\x03 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10d\x18\x01\"\x06r\x04 \x01(@R\amethodsB\v\n" +
+	"\t_generate\"\xeb\x01\n" +
 	"\tRedirects\x12B\n" +
 	"\x04mode\x18\x01 \x01(\tB.\xbaH+r)R\x00R\x04noneR\vsame_originR\rsame_upstreamR\x03anyR\x04mode\x12$\n" +
 	"\x05limit\x18\x02 \x01(\x05B\t\xbaH\x06\x1a\x04\x182(\x00H\x00R\x05limit\x88\x01\x01\x126\n" +
@@ -818,7 +822,9 @@ func file_fetchsvc_policy_v1_retry_proto_init() {
 	}
 	file_fetchsvc_policy_v1_retry_proto_msgTypes[0].OneofWrappers = []any{}
 	file_fetchsvc_policy_v1_retry_proto_msgTypes[1].OneofWrappers = []any{}
+	file_fetchsvc_policy_v1_retry_proto_msgTypes[3].OneofWrappers = []any{}
 	file_fetchsvc_policy_v1_retry_proto_msgTypes[4].OneofWrappers = []any{}
+	file_fetchsvc_policy_v1_retry_proto_msgTypes[5].OneofWrappers = []any{}
 	file_fetchsvc_policy_v1_retry_proto_msgTypes[6].OneofWrappers = []any{}
 	file_fetchsvc_policy_v1_retry_proto_msgTypes[7].OneofWrappers = []any{}
 	file_fetchsvc_policy_v1_retry_proto_msgTypes[8].OneofWrappers = []any{}
