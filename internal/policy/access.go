@@ -23,6 +23,8 @@ type rule struct {
 	paths   []glob
 	// How the file has them, for those who ask.
 	text ruled
+	// broken: a list has a fault, so the rule is wider here than it was meant.
+	broken bool
 }
 
 // part is one of a rule's lists.
@@ -50,7 +52,8 @@ func (r *rule) misses(caller, method string, path decodedPath) part {
 
 // covers says that every call of other is one of r.
 func (r *rule) covers(other *rule) bool {
-	return (len(r.callers) == 0 || len(other.callers) > 0 && all(other.callers, r.callers, nameGlob.covers)) &&
+	return !r.broken && !other.broken &&
+		(len(r.callers) == 0 || len(other.callers) > 0 && all(other.callers, r.callers, nameGlob.covers)) &&
 		(r.methods.empty() || !other.methods.empty() && r.methods.covers(other.methods)) &&
 		(len(r.paths) == 0 || len(other.paths) > 0 && all(other.paths, r.paths, glob.covers))
 }
@@ -164,8 +167,11 @@ type access struct {
 
 func (c *compiler) access(path string, in *policyv1.Upstream) access {
 	a := access{report: in.GetMode() == "report", loose: in.GetUnsafeAmbiguousPaths()}
-	if in.GetAllow() != nil {
-		a.allow = c.rule(path+".allow", in.GetAllow())
+	if allow := in.GetAllow(); allow != nil {
+		a.allow = c.rule(path+".allow", allow)
+		if len(allow.GetCallers())+len(allow.GetMethods())+len(allow.GetPaths()) == 0 {
+			c.failf(path+".allow", "without callers, methods or paths it allows everything: give some, or take it out")
+		}
 	}
 	a.deny = c.denies(path+".deny", "deny", in.GetDeny())
 	a.paths = len(a.allow.paths) > 0
@@ -196,19 +202,23 @@ func (c *compiler) denies(path, name string, in *policyv1.Deny) []denyRule {
 		out = append(out, c.denies(path+"."+at, name+"."+at, r)...)
 	}
 	switch {
+	case in.GetMode() != "" && len(in.GetRules()) > 0:
+		c.failf(path+".mode", "each rule of the list has a mode of its own: write it there")
 	case own && len(in.GetRules()) > 0:
 		c.failf(path+".rules", "there are callers, methods or paths beside it: make them a rule of the list too")
 	case !own && len(in.GetRules()) == 0:
 		c.failf(path, "a deny rule needs callers, methods or paths, and refuses what matches all that are given; to refuse everything, leave the upstream out")
 	case own:
-		out = append(out, denyRule{rule: c.rule(path, in), name: name, report: in.GetMode() == "report"})
+		d := denyRule{rule: c.rule(path, in), name: name, report: in.GetMode() == "report"}
+		d.methods.fold = true
+		out = append(out, d)
 	}
 	return out
 }
 
 // rule reads the three lists.
 func (c *compiler) rule(path string, in ruled) rule {
-	r := rule{text: in}
+	r, before := rule{text: in}, len(c.problems)
 	for i, s := range in.GetCallers() {
 		at := fmt.Sprintf("%s.callers[%d]", path, i)
 		g, err := parseNameGlob(s)
@@ -217,7 +227,7 @@ func (c *compiler) rule(path string, in ruled) rule {
 			continue
 		}
 		if !strings.Contains(s, "*") && !slices.Contains(c.callers, s) {
-			c.failf(at, "there is no caller %q%s: list it under `callers`", s, didYouMean(s, c.callers))
+			c.failf(at, "there is no caller %q: list it under `callers`%s", s, didYouMean(s, c.callers))
 		}
 		r.callers = append(r.callers, g)
 	}
@@ -232,6 +242,7 @@ func (c *compiler) rule(path string, in ruled) rule {
 		}
 		r.paths = append(r.paths, g)
 	}
+	r.broken = len(c.problems) > before
 	return r
 }
 

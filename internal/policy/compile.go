@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	policyv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/policy/v1"
 )
@@ -106,7 +107,11 @@ func (c *compiler) upstream(path string, x *index, base inherited, in *policyv1.
 	up.entries = entriesOf(up.Routes)
 	c.shadows(path, up, in)
 	if up.TLS.SkipVerify && len(up.TLS.Pins) == 0 && slices.Contains(up.Schemes, "https") {
-		c.warn(path+".tls.unsafe_skip_verify", "anyone in between can read and change the calls of upstream %q; spki_pins hold without verification too", up.Name)
+		at := path
+		if !in.GetTls().GetUnsafeSkipVerify() {
+			at = "defaults"
+		}
+		c.warn(at+".tls.unsafe_skip_verify", "anyone in between can read and change the calls of upstream %q; spki_pins hold without verification too", up.Name)
 	}
 	return up
 }
@@ -120,8 +125,10 @@ func (c *compiler) route(path, name string, up *Upstream, own, defaults level, i
 	if len(in.GetMethods())+len(in.GetPaths())+len(in.GetCallers()) == 0 {
 		c.failf(path, "a route needs methods, paths or callers: what holds for all calls goes into the upstream itself")
 	}
-	if in.GetTimeouts().GetTls() != nil || in.GetTimeouts().GetDns() != nil {
-		c.failf(path+".timeouts", "tls and dns are clocks of connections, which routes share: set them in the upstream")
+	for name, clock := range map[string]*durationpb.Duration{"tls": in.GetTimeouts().GetTls(), "dns": in.GetTimeouts().GetDns()} {
+		if clock != nil {
+			c.failf(path+".timeouts."+name, "it is a clock of connections, which routes share: set it in the upstream")
+		}
 	}
 	if in.GetSizes().GetResponseHeader() != "" {
 		c.failf(path+".sizes.response_header", "it is a bound of connections, which routes share: set it in the upstream")

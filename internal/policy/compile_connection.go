@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -55,7 +56,7 @@ func (c *compiler) proxy(path string, base *Proxy, in *policyv1.Proxy) *Proxy {
 	named := in.GetUrl() != ""
 	switch {
 	case in.GetDirect():
-		if named || out.FromEnvironment || out.Username != "" || len(out.NoProxy) > 0 {
+		if named || out.FromEnvironment || out.Username != "" || in.GetPassword() != nil || len(out.NoProxy) > 0 || out.CAFile != "" || out.UnsafeResolves {
 			c.failf(path+".direct", "`direct` is no proxy at all: leave out the rest")
 		}
 		return nil
@@ -76,7 +77,9 @@ func (c *compiler) proxy(path string, base *Proxy, in *policyv1.Proxy) *Proxy {
 	switch {
 	case out.Scheme == "socks5h" && !out.UnsafeResolves:
 		c.failf(path+".url", "socks5h lets the proxy resolve names, past the guard: write socks5, or add unsafe_proxy_resolves: true")
-	case (out.Password == "") != (out.Username == ""):
+	case out.Username != "" && in.GetPassword() == nil:
+		c.failf(path+".password", "a user name and a password go together: give both or neither")
+	case out.Username == "" && in.GetPassword() != nil:
 		c.failf(path+".username", "a user name and a password go together: give both or neither")
 	case out.CAFile != "" && out.Scheme != "https":
 		c.failf(path+".ca_file", "only an https proxy has a certificate: leave it out")
@@ -135,7 +138,7 @@ func parseNoProxy(s string) (NoProxy, error) {
 	}
 	at, _, err := parsePattern(s)
 	if err != nil {
-		return NoProxy{}, err
+		return NoProxy{}, fmt.Errorf("%q is no host and no range: list a.example, *.a.example, a.example:8443, 192.0.2.7 or 10.0.0.0/8", s)
 	}
 	return NoProxy{Host: at.host, Suffix: at.kind != exact, Port: at.port}, nil
 }
@@ -151,7 +154,11 @@ func (c *compiler) tls(path string, base TLS, in *policyv1.Tls) TLS {
 	if cert := in.GetClientCertificate(); cert != nil {
 		out.CertFile = c.file(cert.GetCertFile())
 		out.Key = c.secret(path+".client_certificate.key.secret", cert.GetKey(), c.opts.CheckPEM)
-		if _, err := readPEM(out.CertFile); err != nil {
+		text, err := readPEM(out.CertFile)
+		if err == nil {
+			err = checkChain(out.CertFile, text)
+		}
+		if err != nil {
 			c.fail(path+".client_certificate.cert_file", err)
 		}
 	}
@@ -163,6 +170,9 @@ func (c *compiler) tls(path string, base TLS, in *policyv1.Tls) TLS {
 	}
 	if name := in.GetServerName(); name != "" {
 		host, err := target.ParseHost(name)
+		if err != nil && strings.ContainsAny(name, ":/@*") {
+			err = fmt.Errorf("%q is more than a name: write api.example.com", name)
+		}
 		if err != nil {
 			c.fail(path+".server_name", err)
 		}
@@ -226,6 +236,24 @@ func readPEM(name string) ([]byte, error) {
 		return nil, fmt.Errorf("%s has no certificate in PEM form", name)
 	}
 	return text, nil
+}
+
+// checkChain says why the certificates in text cannot be presented.
+func checkChain(name string, text []byte) error {
+	n := 0
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		n++
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			return fmt.Errorf("certificate %d in %s cannot be read: %w", n, name, err)
+		}
+	}
+	if n < strings.Count(string(text), "-----BEGIN CERTIFICATE-----") {
+		return fmt.Errorf("%s has a certificate whose PEM form is broken", name)
+	}
+	return nil
 }
 
 // underlying drops the operation and the name of an *os.PathError.

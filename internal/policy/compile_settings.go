@@ -53,7 +53,7 @@ func (c *compiler) checkFit(path string, in settled, s *Settings) {
 		at = path + ".retry"
 	}
 	total, attempt := s.Timeouts.Total.Default, s.Timeouts.Attempt.Default
-	if attempt > total {
+	if attempt > total && in.GetTimeouts() != nil {
 		c.warn(at, "the attempt clock of %s never runs out, because the total is %s", attempt, total)
 	}
 	if n > 1 && attempt > 0 {
@@ -184,7 +184,7 @@ func (c *compiler) kinds(path string, base []fault.Kind, in []string) []fault.Ki
 	var out []fault.Kind
 	for i, name := range in {
 		if !slices.Contains(known, name) {
-			c.failf(fmt.Sprintf("%s[%d]", path, i), "%q is no failure of an attempt%s; they are %s", name, didYouMean(name, known), strings.Join(known, ", "))
+			c.failf(fmt.Sprintf("%s[%d]", path, i), "%q is no failure of an attempt: those are %s%s", name, strings.Join(known, ", "), didYouMean(name, known))
 		}
 		out = append(out, fault.Kind(name))
 	}
@@ -197,6 +197,9 @@ func (c *compiler) methods(path string, base methodSet, in []string) methodSet {
 	}
 	set, err := parseMethods(in)
 	if err != nil {
+		if i := slices.IndexFunc(in, func(name string) bool { return checkMethod(name) != nil }); i >= 0 {
+			path = fmt.Sprintf("%s[%d]", path, i)
+		}
 		c.fail(path, err)
 	}
 	return set
@@ -231,7 +234,7 @@ func (c *compiler) redirects(path string, base Redirects, in *policyv1.Redirects
 		}
 		name = c.headerName(at, name, name)
 		if slices.Contains(neverKept, name) {
-			c.failf(at, "%s never goes on to another origin: give the other upstream a credential of its own", name)
+			c.failf(at, "%s never goes on to another origin: leave it out; the other upstream may have a credential of its own", name)
 		}
 		out.KeepHeaders = append(out.KeepHeaders, name)
 	}
@@ -281,11 +284,12 @@ func (c *compiler) budget(path string, base Budget, in *policyv1.RetryBudget) Bu
 	if in == nil {
 		return base
 	}
+	named := in.Ratio != nil || in.Min != nil || in.Window != nil // so there is one again
 	out := Budget{
 		Ratio: override(base.Ratio, in.Ratio), Min: override(base.Min, number(in.Min)),
-		Window: override(base.Window, duration(in.GetWindow())), Unlimited: override(base.Unlimited, in.Unlimited),
+		Window: override(base.Window, duration(in.GetWindow())), Unlimited: override(base.Unlimited && !named, in.Unlimited),
 	}
-	if in.GetUnlimited() && (in.Ratio != nil || in.Min != nil || in.Window != nil) {
+	if in.GetUnlimited() && named {
 		c.failf(path+".unlimited", "without a budget, ratio, min and window mean nothing: leave them out or `unlimited`")
 	}
 	return out

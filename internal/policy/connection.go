@@ -1,6 +1,9 @@
 package policy
 
-import "net/netip"
+import (
+	"net/netip"
+	"strings"
+)
 
 // Connection is how an upstream is reached: everything that shapes a connection
 // beside its address, and so what its pool is keyed by.
@@ -45,6 +48,25 @@ type NoProxy struct {
 	Suffix bool
 	// Port is 0 for any.
 	Port uint16
+}
+
+// Matches says whether a host is reached without the proxy. A range means
+// addresses that stand in the URL; names are not resolved for it.
+func (n NoProxy) Matches(host string, port uint16) bool {
+	if n.Port != 0 && n.Port != port {
+		return false
+	}
+	addr, err := netip.ParseAddr(host)
+	switch {
+	case n.Prefix.IsValid():
+		return err == nil && n.Prefix.Contains(addr.Unmap())
+	case !n.Suffix:
+		return n.Host == host
+	case n.Host == "":
+		return true
+	default:
+		return err != nil && strings.HasSuffix(host, "."+n.Host)
+	}
 }
 
 // TLS is what is asked of an upstream's TLS.

@@ -65,6 +65,7 @@ func (s *Snapshot) decide(q Query, tr *Trace) (Decision, error) {
 			if err := up.refuse(&d, up.access.report, q, "rules of upstream %q look at paths, and this one can be read in different ways: %s", up.Name, doubt); err != nil {
 				return d, err
 			}
+			tr.passed()
 		}
 	}
 	for i := range up.access.deny {
@@ -77,14 +78,16 @@ func (s *Snapshot) decide(q Query, tr *Trace) (Decision, error) {
 		if err := up.refuse(&d, up.access.report || rule.report, q, "%s of upstream %q refuses it (%s)", rule.name, up.Name, &rule.rule); err != nil {
 			return d, err
 		}
+		tr.passed()
 	}
 	if allow := &up.access.allow; allow.text != nil {
 		missed := allow.misses(q.Caller, q.Method, path)
 		tr.rule("allow", allow, missed, q)
 		if missed != nothing {
-			if err := up.refuse(&d, up.access.report, q, "upstream %q allows %s only, and %s is not among them", up.Name, allow.list(missed), missed.of(q)); err != nil {
+			if err := up.refuse(&d, up.access.report, q, "upstream %q allows %s", up.Name, allow.only(missed, q)); err != nil {
 				return d, err
 			}
+			tr.passed()
 		}
 	}
 	for i := range up.entries {
@@ -121,6 +124,15 @@ func (p part) of(q Query) string {
 	default:
 		return clipPath(q.URL.Path)
 	}
+}
+
+// only says what the rule is about and q is not of. It does not tell one caller
+// which others there are.
+func (r *rule) only(p part, q Query) string {
+	if p == byCaller {
+		return "other callers only"
+	}
+	return r.list(p) + " only, and " + p.of(q) + " is not among them"
 }
 
 // list is the rule's list that p names, as the file has it.

@@ -37,7 +37,7 @@ func (c *compiler) identities(file *policyv1.Policy, s *Snapshot) {
 		case err != nil:
 			c.fail(at, err)
 		case !strings.Contains(pattern, "*") && pattern != Anonymous && !seen[pattern]:
-			c.failf(at, "there is no caller %q%s: list it under `callers`", pattern, didYouMean(pattern, c.callers))
+			c.failf(at, "there is no caller %q: list it under `callers`%s", pattern, didYouMean(pattern, c.callers))
 		}
 		s.operators = append(s.operators, g)
 	}
@@ -62,7 +62,9 @@ func (c *compiler) defineCredential(path string, in *policyv1.Credential) {
 		}
 		cred.bind = append(cred.bind, at)
 	}
-	c.credentials[cred.Name] = cred
+	if c.credentials[cred.Name] == nil {
+		c.credentials[cred.Name] = cred
+	}
 }
 
 // parseOrigin reads `https://host` with an optional port.
@@ -96,7 +98,7 @@ func (c *compiler) credential(path string, up *Upstream, inherited *Credential, 
 		for n := range c.credentials {
 			known = append(known, n)
 		}
-		c.failf(path, "there is no credential %q%s: list it under `credentials`", name, didYouMean(name, known))
+		c.failf(path, "there is no credential %q: list it under `credentials`%s", name, didYouMean(name, known))
 		return nil
 	}
 	c.used[name] = true

@@ -76,9 +76,9 @@ func (x *index) find(at endpoint) *Upstream {
 // denied says why nothing matched, and what came nearest.
 func (s *Snapshot) denied(u target.URL) error {
 	origin := u.Scheme + "://" + u.DialAddr()
-	if len(s.Upstreams) == 0 {
+	if s.Source == noFile {
 		return fault.Newf(fault.PolicyDenied,
-			"%s is denied: the policy in force (source: %s) has no upstreams and denies everything; start with --policy FILE", origin, s.Source)
+			"%s is denied: the service has no policy and denies everything; start it with --policy FILE", origin)
 	}
 	near := s.index.walk(u, func(at endpoint) *Upstream { // the other scheme on the same port
 		at.tls = !at.tls
@@ -161,6 +161,9 @@ func (x *index) add(up *Upstream, pattern string) error {
 			at.port = target.DefaultPort(scheme)
 		}
 		if other := x.upstreams[at]; other != nil {
+			if other == up {
+				return fmt.Errorf("%q by %s is listed twice, perhaps in two spellings: leave one out", pattern, scheme)
+			}
 			return fmt.Errorf("%q by %s is already listed by upstream %q; a host belongs to one upstream", pattern, scheme, other.Name)
 		}
 		x.upstreams[at] = up

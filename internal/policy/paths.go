@@ -167,6 +167,7 @@ func unescape(p string) string {
 // methodSet is the methods that a rule is about. The zero set has none.
 type methodSet struct {
 	any   bool
+	fold  bool // in any case: some servers read `delete` as DELETE
 	names []string
 }
 
@@ -210,8 +211,19 @@ func checkMethod(name string) error {
 	return nil
 }
 
+// list is the set as the file would write it.
+func (m methodSet) list() []string {
+	if m.any {
+		return []string{"*"}
+	}
+	return m.names
+}
+
 // has does not allocate.
 func (m methodSet) has(method string) bool {
+	if m.fold {
+		return m.any || slices.ContainsFunc(m.names, func(name string) bool { return strings.EqualFold(name, method) })
+	}
 	return m.any || slices.Contains(m.names, method)
 }
 

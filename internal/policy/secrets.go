@@ -99,7 +99,7 @@ func isReference(text string) bool {
 		return true
 	}
 	name, ok := strings.CutPrefix(text, "env:")
-	return ok && name != "" && strings.Trim(name, wordLetters) == ""
+	return ok && strings.Trim(name, wordLetters) == ""
 }
 
 const (

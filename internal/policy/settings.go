@@ -113,6 +113,12 @@ func (r *Retry) SetMethods(names []string) (err error) {
 	return err
 }
 
+// Methods are those that may be repeated; `*`: any.
+func (r *Retry) Methods() []string { return r.methods.list() }
+
+// KeyMethods are those that GenerateKey is about; `*`: any.
+func (r *Retry) KeyMethods() []string { return r.keyMethods.list() }
+
 // NeedsKey says that a call by method gets an idempotency key.
 func (r *Retry) NeedsKey(method string) bool { return r.GenerateKey && r.keyMethods.has(method) }
 

@@ -63,6 +63,14 @@ type Upstream struct {
 	entries []entry
 }
 
+// Mode is `enforce`, or `report`: what its rules refuse is let pass.
+func (up *Upstream) Mode() string {
+	if up.access.report {
+		return "report"
+	}
+	return "enforce"
+}
+
 // entry is a route for one of its paths, if it has any.
 type entry struct {
 	rule  rule
@@ -81,7 +89,10 @@ type Route struct {
 	levels []level
 }
 
+// noFile is the Source of a service that was given no policy.
+const noFile = "none"
+
 // DenyAll is the policy of a service that was given none.
 func DenyAll() *Snapshot {
-	return &Snapshot{Generation: 1, Source: "none", LoadedAt: time.Now(), Batch: Batch{defaultConcurrency, maxConcurrency}, index: newIndex()}
+	return &Snapshot{Generation: 1, Source: noFile, LoadedAt: time.Now(), Batch: Batch{defaultConcurrency, maxConcurrency}, index: newIndex()}
 }

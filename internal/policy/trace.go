@@ -45,7 +45,18 @@ func (tr *Trace) rule(name string, r *rule, missed part, q Query) {
 		tr.note(name, true, "it has "+r.String())
 		return
 	}
+	if missed == byCaller { // whose names are nobody else's business
+		tr.note(name, false, fmt.Sprintf("%q is not among its callers", q.Caller))
+		return
+	}
 	tr.note(name, false, fmt.Sprintf("%s is not in %s", missed.of(q), r.list(missed)))
+}
+
+// passed notes that the last rule would have refused the call, were it enforced.
+func (tr *Trace) passed() {
+	if tr != nil {
+		tr.Rules[len(tr.Rules)-1].Reason += "; in report mode the call passes"
+	}
 }
 
 // hosts tells which upstreams list u's host, and why won took it.
@@ -95,7 +106,7 @@ func (up *Upstream) misfit(at endpoint, hasPort bool, u target.URL) string {
 	case !byScheme:
 		return fmt.Sprintf("it is reached by [%s] only", strings.Join(up.Schemes, ", "))
 	case !hasPort && u.Port != target.DefaultPort(u.Scheme):
-		return fmt.Sprintf("without a port, which means %d", target.DefaultPort(u.Scheme))
+		return fmt.Sprintf("names no port, which means %d", target.DefaultPort(u.Scheme))
 	case hasPort && at.port != anyPort && at.port != u.Port:
 		return fmt.Sprintf("the port is %d", at.port)
 	}

@@ -139,6 +139,7 @@ func parseIPv6(s string) (Host, error) {
 	if err != nil || !addr.Is6() {
 		return Host{}, fmt.Errorf("%q is not an IPv6 address", s)
 	}
+	addr = addr.Unmap() // an IPv4-mapped one reaches the IPv4 address, so it is that to policy too
 	return Host{Name: addr.String(), Addr: addr}, nil
 }
 

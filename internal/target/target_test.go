@@ -28,7 +28,7 @@ func TestParse(t *testing.T) {
 		"ipv4":                  {"http://127.0.0.1:81/", "http://127.0.0.1:81/"},
 		"ipv6":                  {"http://[0:0::1]:81/", "http://[::1]:81/"},
 		"ipv6 default port":     {"http://[::1]/", "http://[::1]/"},
-		"mapped ipv4":           {"http://[::ffff:127.0.0.1]/", "http://[::ffff:127.0.0.1]/"},
+		"mapped ipv4":           {"http://[::ffff:127.0.0.1]/", "http://127.0.0.1/"},
 		"unicode path":          {"https://e.com/ü?q=ü", "https://e.com/%C3%BC?q=%C3%BC"},
 		"escapes stay":          {"https://e.com/%7e%2F..//b|c", "https://e.com/%7e%2F..//b|c"},
 		"double slash path":     {"https://e.com//a//b", "https://e.com//a//b"},
