@@ -158,6 +158,21 @@ func (o Override) pool(cfg Config, spec Spec) (*pool, error) {
 	return p, nil
 }
 
+// Check says why o cannot be used, if so, without dialling. Errors name the API's
+// field.
+func (o Override) Check() error {
+	if len(o.CAPEM) > 0 {
+		if err := isBundle(o.CAPEM); err != nil {
+			return fault.Invalid("ca_pem", err.Error()+": give the authorities' certificates, each with its BEGIN and END line")
+		}
+	}
+	if len(o.CertPEM) == 0 && o.KeyPEM.IsZero() {
+		return nil
+	}
+	_, err := o.pair()
+	return err
+}
+
 // pair reads the client certificate. Errors quote nothing of the key.
 func (o Override) pair() (*tls.Certificate, error) {
 	switch block, _ := pem.Decode(bytes.TrimSpace(o.CertPEM)); {

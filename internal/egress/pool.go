@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,7 +31,8 @@ type pool struct {
 	routes    *routes // nil: no proxy
 	tls       *material
 	handshake time.Duration
-	transport *http.Transport
+	maxHead   int64
+	transport atomic.Pointer[transport]
 }
 
 // clientTLS is what all TLS with upstreams has in common.
@@ -48,9 +50,16 @@ func newPool(cfg Config, spec Spec, base *tls.Config) *pool {
 		},
 		tls:       newMaterial(cfg, spec.Connection.TLS, base),
 		handshake: spec.TLSHandshake,
+		maxHead:   spec.ResponseHeader,
 	}
 	p.routes = newRoutes(cfg, spec, p.dialer)
-	p.transport = &http.Transport{
+	p.transport.Store(p.newTransport())
+	p.tls.changed = func() { p.transport.Swap(p.newTransport()).retire() }
+	return p
+}
+
+func (p *pool) newTransport() *transport {
+	return &transport{base: &http.Transport{
 		DialContext:            p.dialPlain,
 		DialTLSContext:         p.dialTLS,
 		ForceAttemptHTTP2:      true,
@@ -59,21 +68,28 @@ func newPool(cfg Config, spec Spec, base *tls.Config) *pool {
 		MaxIdleConnsPerHost:    1024, // Go's default of 2 doubles the cost of a call
 		IdleConnTimeout:        90 * time.Second,
 		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: spec.ResponseHeader,
+		MaxResponseHeaderBytes: p.maxHead,
 		ReadBufferSize:         16 << 10,
 		WriteBufferSize:        16 << 10,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
-	}
-	p.tls.changed = p.transport.CloseIdleConnections
-	return p
+	}}
 }
+
+// RoundTrip makes a call on the connections that are in use now: a rotated
+// certificate replaces them.
+func (p *pool) RoundTrip(req *http.Request) (*http.Response, error) {
+	return p.transport.Load().RoundTrip(req)
+}
+
+// retire closes idle connections, as soon as no call can be hurt by it.
+func (p *pool) retire() { p.transport.Load().retire() }
 
 // roundTripper is the way in.
 func (p *pool) roundTripper() http.RoundTripper {
 	if r := p.routes; r != nil && (r.fixed.absolute() || r.http.absolute()) {
 		return absolute{p}
 	}
-	return p.transport
+	return p
 }
 
 func (p *pool) dialPlain(ctx context.Context, _, hostport string) (net.Conn, error) {

@@ -103,7 +103,7 @@ func (p *Pools) drop(e *list.Element) {
 	old := e.Value.(*ownPool)
 	p.order.Remove(e)
 	delete(p.own, old.key)
-	old.transport.CloseIdleConnections()
+	old.retire()
 }
 
 // Prune forgets the pools that none of used would share, and the own pools of
@@ -120,7 +120,7 @@ func (p *Pools) Prune(used []*policy.Upstream) {
 	for key, old := range p.pools {
 		if !keep[key] {
 			delete(p.pools, key)
-			old.transport.CloseIdleConnections()
+			old.retire()
 		}
 	}
 	for p.order.Len() > 0 {
@@ -133,10 +133,10 @@ func (p *Pools) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, pool := range p.pools {
-		pool.transport.CloseIdleConnections()
+		pool.transport.Load().base.CloseIdleConnections()
 	}
 	for e := p.order.Front(); e != nil; e = e.Next() {
-		e.Value.(*ownPool).transport.CloseIdleConnections()
+		e.Value.(*ownPool).transport.Load().base.CloseIdleConnections()
 	}
 }
 

@@ -108,13 +108,13 @@ func TestPrune(t *testing.T) {
 	next := upstream("127.0.0.0/8") // of the new snapshot
 	next.Name = "kept"
 	p.Prune([]*policy.Upstream{next})
-	idle.AwaitEnded(1)
-	if len(p.pools) != 1 || p.For(next) != again || idle.Open() != 1 {
-		t.Errorf("%d pools and %d connections are left, want the kept one", len(p.pools), idle.Open())
-	}
 	close(release)
 	if err := <-done; err != nil {
 		t.Errorf("the call in flight: %v", err)
+	}
+	idle.AwaitEnded(1)
+	if len(p.pools) != 1 || p.For(next) != again || idle.Open() != 1 {
+		t.Errorf("%d pools and %d connections are left, want the kept one", len(p.pools), idle.Open())
 	}
 }
 

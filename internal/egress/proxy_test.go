@@ -322,8 +322,8 @@ func TestNoProxyMatches(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := matches(c.entry, to); got != c.want {
-			t.Errorf("matches(%+v, %s) = %v, want %v", c.entry, c.to, got, c.want)
+		if got := c.entry.Matches(to.host, to.port); got != c.want {
+			t.Errorf("%+v.Matches(%s) = %v, want %v", c.entry, c.to, got, c.want)
 		}
 	}
 }

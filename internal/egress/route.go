@@ -135,7 +135,7 @@ type absolute struct {
 // RoundTrip makes a request of its own for the proxy; req stays untouched.
 func (a absolute) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != "http" {
-		return a.pool.transport.RoundTrip(req)
+		return a.pool.RoundTrip(req)
 	}
 	px, err := a.pool.routes.choose("http", withPort(req.URL))
 	var auth string
@@ -149,9 +149,9 @@ func (a absolute) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if !px.absolute() {
-		return a.pool.transport.RoundTrip(req)
+		return a.pool.RoundTrip(req)
 	}
-	res, err := a.pool.transport.RoundTrip(inAbsoluteForm(req, auth))
+	res, err := a.pool.RoundTrip(inAbsoluteForm(req, auth))
 	if err == nil && res.StatusCode == http.StatusProxyAuthRequired {
 		_ = res.Body.Close()
 		return nil, px.authRequired(auth != "")
