@@ -5,7 +5,7 @@ package fault
 func (k Kind) OfAttempt() bool {
 	switch k {
 	case DNSError, DNSTimeout, ConnectionRefused, HostUnreachable, ConnectTimeout, TLSTimeout, TLSHandshake,
-		ConnectionReset, FirstByteTimeout, IdleTimeout, AttemptTimeout, BodyCutShort, BadResponse, BadContentCoding,
+		ConnectionReset, FirstByteTimeout, IdleTimeout, AttemptTimeout, BodyCutShort, BadResponse,
 		ProxyUnreachable, ProxyTLS, ProxyBadResponse, Overloaded:
 		return true
 	}
@@ -15,5 +15,5 @@ func (k Kind) OfAttempt() bool {
 // MayPass says that the same request may fare better another time. Certificates,
 // denials and limits stay what they are.
 func (k Kind) MayPass() bool {
-	return k.OfAttempt() && k != BadContentCoding || k == TotalTimeout || k == PoolFull || k == PoolTimeout
+	return k.OfAttempt() || k == TotalTimeout || k == PoolFull || k == PoolTimeout
 }

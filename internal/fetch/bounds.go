@@ -226,6 +226,8 @@ func granted(req *Request, r *policy.Route) error {
 		return refuse("client_cert", "request_client_cert")
 	case o.SkipVerify && !g.SkipVerify:
 		return refuse("skip_verify", "unsafe_skip_verify")
+	default:
+		return o.Check() // before anything is tried
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ type Engine struct {
 	budgets budgets
 	// random draws from [0, 1).
 	random func() float64
-	slots   slotsOf
+	slots  slotsOf
 
 	using   sync.Mutex // held by Use
 	current atomic.Pointer[generation]
@@ -173,25 +173,28 @@ func (c *Call) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return c.enter(route)
+}
+
+// enter makes the first hop, of route, and holds the request to what route lets
+// it ask for. Explain asks the same.
+func (c *Call) enter(route *policy.Route) error {
 	b := bounder{upstream: route.Upstream.Name, streamed: !c.buffered}
 	lim, again := b.limits(c.req, route), b.retry(c.req.Retry, &route.Retry)
+	c.hop = &c.first.hop
+	*c.hop = hop{
+		url: c.req.URL, method: c.req.Method, header: c.req.Header, body: c.req.Body,
+		route: route, upstream: route.Upstream, chain: c.gen.chains[route], limits: lim, retry: again,
+	}
+	c.tries.limit(c.tries.started, lim.total)
+	c.placeKey(c.hop)
 	if len(b.problems) > 0 {
 		return fault.InvalidAll(b.problems)
 	}
 	if err := granted(c.req, route); err != nil {
 		return err
 	}
-	if err := checkRequest(c.req, c.req.Body, route); err != nil {
-		return err
-	}
-	c.tries.limit(c.tries.started, lim.total)
-	c.hop = &c.first.hop
-	*c.hop = hop{
-		url: c.req.URL, method: c.req.Method, header: c.req.Header, body: c.req.Body,
-		route: route, upstream: route.Upstream, chain: c.gen.chains[route], limits: lim, retry: again,
-	}
-	c.placeKey(c.hop)
-	return nil
+	return checkRequest(c.req, c.req.Body, route)
 }
 
 // decide asks policy about one hop.

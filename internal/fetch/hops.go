@@ -93,7 +93,7 @@ func (c *Call) planHop(ctx context.Context, status int, to target.URL) redirectP
 		return redirectPlan{err: err}
 	}
 	plan := redirectPlan{next: next}
-	bodyDropped := c.hop.body != nil && next.body == nil
+	bodyDropped := next.method != c.hop.method // a body that is not there too: what describes it goes
 	next.header, plan.dropped = c.carryOver(to.SameOrigin(c.hop.url), bodyDropped)
 	b := bounder{upstream: route.Upstream.Name, streamed: !c.buffered}
 	next.limits, next.retry = b.limits(c.req, route), b.retry(c.req.Retry, &route.Retry)

@@ -100,13 +100,15 @@ func (c *Call) worth(res *http.Response, err error) (charge counter, why string,
 	switch {
 	case f.Kind == fault.Cancelled || f.Kind == fault.TotalTimeout:
 		return 0, "", verdict{}
+	case f.Kind == fault.ResponseTooLarge && repeats && slices.Contains(p.Statuses, c.tries.attempts[len(c.tries.attempts)-1].Status):
+		return statuses, "status " + strconv.Itoa(c.tries.attempts[len(c.tries.attempts)-1].Status), verdict{} // its page is too large, and nobody wants it
 	case !tried:
 		return 0, "", stop("NOT_RETRIED", "policy does not try again after %s", f.Kind)
-	case f.Wire == fault.Unsent:
+	case c.tries.attempts[len(c.tries.attempts)-1].Wire == fault.Unsent: // f's is the whole call's
 		return connects, string(f.Kind), verdict{}
 	case !repeats:
 		return 0, "", stop("NOT_REPEATABLE", "%s may have had an effect, and there is no idempotency key", c.hop.method)
-	case f.Kind == fault.BadResponse || f.Kind == fault.BadContentCoding:
+	case f.Kind == fault.BadResponse:
 		return others, string(f.Kind), verdict{}
 	default:
 		return reads, string(f.Kind), verdict{}

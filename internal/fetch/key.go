@@ -11,6 +11,10 @@ import (
 // header): the caller's, or one made for the call, the same on every attempt.
 func (c *Call) placeKey(h *hop) {
 	name := h.retry.IdempotencyHeader
+	if h.method != c.req.Method { // a redirect made it a GET: what the key is for was sent
+		delete(h.header, name)
+		return
+	}
 	if _, given := h.header[name]; given {
 		return
 	}

@@ -26,6 +26,8 @@ type Attempt struct {
 	Upstream string
 	Method   string
 	URL      target.URL
+	// Host is the Host that was sent instead of the URL's; empty: the URL's was.
+	Host string
 	// Header is what was sent beside Host and framing, secrets included: redact
 	// before showing it.
 	Header http.Header
@@ -39,8 +41,8 @@ type Attempt struct {
 	// Credential is the name of what was applied; empty: nothing was.
 	Credential string
 	Proto      string
-	Timings Timings
-	Wire    fault.Wire
+	Timings    Timings
+	Wire       fault.Wire
 	// Status is 0 if no head came.
 	Status int
 	// Err is why there is no usable response.

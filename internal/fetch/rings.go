@@ -102,6 +102,9 @@ func (e *Engine) sign(r *policy.Route, next TryFunc) TryFunc {
 	}
 	signer := auth.New(r.Credential, e.secrets)
 	return func(ctx context.Context, t *Try) (*http.Response, error) {
+		if !r.Credential.GoesTo(t.hop.url) {
+			return next(ctx, t)
+		}
 		t.entry.Credential = r.Credential.Name
 		if err := signer.Sign(t.request); err != nil {
 			return nil, err

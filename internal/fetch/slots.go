@@ -198,7 +198,7 @@ func ended(ctx context.Context) *fault.Error {
 		return f
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fault.New(fault.TotalTimeout, "the call's deadline passed before there was a place for it")
+		return fault.New(fault.TotalTimeout, "the call's deadline passed")
 	}
 	return fault.New(fault.Cancelled, "the caller cancelled the call")
 }

@@ -24,13 +24,15 @@ type Live struct {
 	body  io.ReadCloser
 	left  int64 // of max_response_bytes, decoded
 	total int64
+	// settled: the ledger has the failure already.
+	settled bool
 }
 
 // Open makes one call and returns at the response's head. From here on the total
 // and attempt clocks stand still: the idle clock, the stream_total clock and ctx
 // hold. The Live is nil on failure; the Response says what was tried.
 func (e *Engine) Open(ctx context.Context, req *Request) (*Live, *Response, error) {
-	c := e.newCall(req, false)
+	c, kept := e.newStream(req)
 	res, err := c.run(ctx)
 	if err != nil {
 		out := &Response{}
@@ -39,7 +41,9 @@ func (e *Engine) Open(ctx context.Context, req *Request) (*Live, *Response, erro
 	}
 	l := &Live{call: c, res: res, try: res.Body.(*receivedBody).try, body: res.Body, left: math.MaxInt64}
 	l.try.commit()
+	kept.commit()
 	c.head(res, &l.Response)
+	l.resume(ctx)
 	if err := l.prepare(); err != nil {
 		if !errors.Is(err, fault.UpstreamStatus) {
 			err = l.Fail(err)
@@ -116,7 +120,12 @@ func (l *Live) fail(err error) error {
 }
 
 // Fail ends the call with err, which whoever reads the body found in it.
-func (l *Live) Fail(err error) error { return l.try.fail(err) }
+func (l *Live) Fail(err error) error {
+	if l.settled {
+		return err
+	}
+	return l.try.fail(err)
+}
 
 // Total is how many decoded bytes Read has given.
 func (l *Live) Total() int64 { return l.total }
@@ -140,8 +149,10 @@ func (l *Live) Close() {
 func (t *Try) commit() {
 	t.timer.Stop()
 	if d := t.hop.limits.streamTotal; d > 0 {
-		t.timer = time.AfterFunc(d, func() {
-			t.cancel(fault.New(fault.TotalTimeout, "the stream took longer than its stream_total clock of "+d.String()))
-		})
+		t.timer = time.AfterFunc(d, func() { t.cancel(streamTimedOut(d)) })
 	}
+}
+
+func streamTimedOut(d time.Duration) *fault.Error {
+	return fault.New(fault.TotalTimeout, "the stream took longer than its stream_total clock of "+d.String())
 }

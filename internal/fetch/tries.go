@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/fetchsvc/fetchsvc/internal/fault"
@@ -53,10 +54,11 @@ func (t *tries) limit(start time.Time, total time.Duration) {
 	t.deadline = start.Add(total)
 }
 
-// reached says that an attempt before the last left something behind already.
+// reached says that an attempt before the last left something behind already. One
+// that was answered 429 or 413 was refused.
 func (t *tries) reached() bool {
 	for _, a := range t.attempts[:max(len(t.attempts)-1, 0)] {
-		if a.Wire != fault.Unsent {
+		if a.Wire != fault.Unsent && a.Status != http.StatusTooManyRequests && a.Status != http.StatusRequestEntityTooLarge {
 			return true
 		}
 	}
@@ -146,12 +148,15 @@ const staleMost = 3
 
 // stale says whether the last attempt met an idle connection that the upstream
 // had closed already. It took nothing of the request, so the request goes out
-// again at once, on another connection; that is no retry of the policy's.
+// again at once, on another connection; that is no retry of the policy's. A stream
+// that an HTTP/2 upstream refuses is none: its connection lives, and it is busy.
 func (t *tries) stale(f *fault.Error, body Body) bool {
 	run := 0
 	for i := len(t.attempts) - 1; i >= 0 && t.attempts[i].Reused && t.attempts[i].Status == 0; i-- {
 		run++
 	}
-	return f.Kind == fault.ConnectionReset && f.Wire == fault.Unsent && run > 0 && run < staleMost &&
-		(body == nil || body.Replayable())
+	if f.Kind != fault.ConnectionReset || run == 0 || run >= staleMost || strings.Contains(f.Error(), "REFUSED_STREAM") {
+		return false
+	}
+	return t.attempts[len(t.attempts)-1].Wire == fault.Unsent && (body == nil || body.Replayable())
 }

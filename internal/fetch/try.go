@@ -53,7 +53,7 @@ func (e *Engine) headers(_ *policy.Route, next TryFunc) TryFunc {
 		r := blank.WithContext(ctx)
 		r.Method, r.URL, r.Host = t.hop.method, t.hop.url.HTTP(), t.hop.url.HostPort()
 		if own := t.call.req.Host; own != "" && t.hop.index == 0 {
-			r.Host = own
+			r.Host, t.entry.Host = own, own
 		}
 		r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1
 		r.Header = make(http.Header, len(t.hop.header)+2)
@@ -109,10 +109,11 @@ func (t *Try) roundTrip(ctx context.Context, transport http.RoundTripper) (*http
 		if f := t.body.failed.Load(); f != nil {
 			return nil, f // the body is why the connection broke
 		}
-		if egress.Unprocessed(err) {
+		f := egress.RoundTripFault(ctx, err)
+		if f.Kind == fault.ProxyAuthRequired || egress.Unprocessed(err) {
 			t.wire.refused()
 		}
-		return nil, egress.RoundTripFault(ctx, err)
+		return nil, f
 	}
 	t.wire.headCame()
 	if _, upload := t.hop.body.(Upload); upload {

@@ -14,7 +14,8 @@ import (
 // Upload is a Body that arrives from the caller while it is sent. It can be sent
 // once, unless nothing of it was read yet.
 //
-// Open's reader may be closed under a Read, which then ends.
+// Open's reader may be closed under a Read, which then ends. Opened again, an
+// upload goes on behind what was read, and ends again as it ended.
 type Upload interface {
 	Body
 	// Trailer is what to send behind the body. Names that are announced stand in

@@ -31,6 +31,8 @@ type wire struct {
 	onResend   func()
 	onClose    func() // of a connection that carries this request alone
 
+	untaken bool // what took it said that it took nothing
+
 	headDue  *time.Timer // the first_byte clock; nil: off
 	headTime time.Duration
 	headDone bool
@@ -55,7 +57,7 @@ func (w *wire) onConn(info httptrace.GotConnInfo) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.gotConn, w.conn, w.reused = time.Now(), info.Conn, info.Reused
-	w.wroteHeads, w.wroteAll, w.firstByte = false, time.Time{}, time.Time{}
+	w.wroteHeads, w.wroteAll, w.firstByte, w.untaken = false, time.Time{}, time.Time{}, false
 	w.written, w.exclusive = egress.Written(info.Conn)
 	if w.onClose != nil && w.exclusive {
 		egress.OnClose(info.Conn, w.onClose)
@@ -106,11 +108,12 @@ func (w *wire) beforeHead(f func()) {
 	}
 }
 
-// refused notes that the upstream said it took nothing of the request.
+// refused notes that the upstream, or a proxy before it, said that the upstream
+// took nothing of the request.
 func (w *wire) refused() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.wroteHeads = false
+	w.wroteHeads, w.untaken = false, true
 }
 
 // reached says what a failed request left behind. When a clock or the caller
@@ -120,7 +123,7 @@ func (w *wire) reached(ended bool) fault.Wire {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case w.conn == nil:
+	case w.conn == nil, w.untaken:
 		return fault.Unsent
 	case ended:
 		return fault.MaybeProcessed

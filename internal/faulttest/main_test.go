@@ -1,0 +1,22 @@
+package faulttest
+
+import (
+	"flag"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// TestMain holds that nothing outlives the tests.
+func TestMain(m *testing.M) {
+	// Most rows wait for a clock: more of them run at once than there are cores.
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// patience bounds every wait. It is no part of any assertion: generous, for loaded
+// machines.
+const patience = 30 * time.Second
