@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"net/netip"
-	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -32,10 +30,14 @@ type answer struct {
 
 	// Attempts are `REASON METHOD WIRE status` or `… KIND`, for either outcome.
 	Attempts []string
+	// Notes are what else the ledger says of an attempt, `#1` being the first: the
+	// wait before it, its credential, its proxy, why none followed.
+	Notes []string
 
 	Kind, Code, Source, ProxyError string
 	SafeToRetry                    bool
 	UpstreamStatus                 string
+	RetryAfter                     string
 	Message                        string
 	Violations                     []violation
 
@@ -81,7 +83,7 @@ func ofResponse(r *fetchsvcv1.FetchResponse, mask *strings.Replacer) *answer {
 	for _, h := range r.GetHistory() {
 		a.History = append(a.History, hopLine(h, mask))
 	}
-	a.ledger(r.GetAttempts())
+	a.ledger(r.GetAttempts(), mask)
 	a.content(r, mask)
 	return a
 }
@@ -119,77 +121,6 @@ func (a *answer) content(r *fetchsvcv1.FetchResponse, mask *strings.Replacer) {
 		a.Content = "json " + compact.String()
 	default:
 		a.fault("the response has no content, not even an empty one")
-	}
-}
-
-// ledger reads the attempts.
-func (a *answer) ledger(attempts []*fetchsvcv1.Attempt) {
-	for i, at := range attempts {
-		end := fmt.Sprint(at.GetStatus())
-		if e := at.GetError(); e != nil {
-			end = e.GetReason()
-			if e.GetMessage() == "" {
-				a.fault("attempt %d failed by %s without a message", i+1, e.GetReason())
-			}
-			if at.GetStatus() != 0 {
-				end = fmt.Sprint(at.GetStatus(), " ", end)
-			}
-		}
-		line := strings.Join([]string{at.GetReason().String(), at.GetMethod(), at.GetWire().String(), end}, " ")
-		if at.GetHop() != 0 {
-			line = fmt.Sprintf("hop %d %s", at.GetHop(), line)
-		}
-		a.Attempts = append(a.Attempts, line)
-		a.last = lines(at.GetHeaders(), strings.NewReplacer())
-		a.checkAttempt(line, at)
-	}
-}
-
-func (a *answer) checkAttempt(line string, at *fetchsvcv1.Attempt) {
-	switch end := at.GetError().GetReason(); {
-	case strings.HasPrefix(end, "DNS_"), end == "ADDRESS_DENIED":
-		if at.GetAddress() != "" {
-			a.fault("attempt %s: address is %q although nothing was dialled", line, at.GetAddress())
-		}
-	default:
-		if strings.HasSuffix(line, "UNSENT TOTAL_TIMEOUT") && at.GetTimings().GetDns() == nil && at.GetAddress() == "" {
-			break // it was still resolving
-		}
-		if _, err := netip.ParseAddrPort(at.GetAddress()); err != nil {
-			a.fault("attempt %s: address is %q, want ip:port", line, at.GetAddress())
-		}
-	}
-	if at.GetTimings().GetTotal().AsDuration() <= 0 {
-		a.fault("attempt %s: it took %v, want more than 0", line, at.GetTimings().GetTotal().AsDuration())
-	}
-	if at.GetStatus() != 0 && at.GetHttpVersion() == "" {
-		a.fault("attempt %s: it was answered and has no http_version", line)
-	}
-}
-
-// checkLedger holds what the ledger says was sent to what arrived, secrets aside.
-func (a *answer) checkLedger() {
-	if !strings.HasSuffix(a.Arrived.Line, "HTTP/1.1") || len(a.last) == 0 {
-		return
-	}
-	name := func(line string) string { n, _, _ := strings.Cut(line, ":"); return n }
-	said, came := slices.Clone(a.last), slices.Clone(a.Arrived.Header)
-	slices.SortStableFunc(said, func(x, y string) int { return strings.Compare(name(x), name(y)) })
-	slices.SortStableFunc(came, func(x, y string) int { return strings.Compare(name(x), name(y)) })
-	for i, line := range said {
-		secret := slices.Contains([]string{"Authorization", "Cookie", "X-Api-Key"}, name(line))
-		switch {
-		case secret && line != name(line)+": REDACTED":
-			a.fault("the ledger has %q, want its value redacted", line)
-		case name(line) == "Host", secret, strings.HasPrefix(line, name(line)+"::"):
-			said[i] = name(line)
-		}
-		if i < len(came) && name(came[i]) == said[i] {
-			came[i] = said[i]
-		}
-	}
-	if !slices.Equal(said, came) {
-		a.fault("the ledger says that %q was sent, and the upstream got %q", said, came)
 	}
 }
 

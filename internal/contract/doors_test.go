@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/status"
@@ -58,8 +59,10 @@ func ofStatus(err error, mask *strings.Replacer) *answer {
 			for _, v := range d.GetFieldViolations() {
 				a.Violations = append(a.Violations, violation{v.GetField(), mask.Replace(v.GetDescription())})
 			}
+		case *errdetails.RetryInfo:
+			a.RetryAfter = seconds(d.GetRetryDelay().AsDuration())
 		case *fetchsvcv1.CallLedger:
-			a.ledger(d.GetAttempts())
+			a.ledger(d.GetAttempts(), mask)
 			for _, h := range d.GetHistory() {
 				a.History = append(a.History, hopLine(h, mask))
 			}
@@ -80,6 +83,11 @@ func codeName(s string) string {
 		return "CANCELLED"
 	}
 	return strings.ToUpper(regexp.MustCompile(`([a-z])([A-Z])`).ReplaceAllString(s, "${1}_$2"))
+}
+
+// seconds is a wait as Retry-After has it: whole seconds, rounded up.
+func seconds(d time.Duration) string {
+	return fmt.Sprintf("%ds", (d+time.Second-1)/time.Second)
 }
 
 // problem is REST's error, as a client of its own making would read it.
@@ -174,6 +182,13 @@ func ofProblem(res *http.Response, text []byte, mask *strings.Replacer) *answer 
 	}
 	a.Code, a.Message, a.Kind, a.Source, a.ProxyError = p.GRPCCode, mask.Replace(p.Detail), p.Reason, p.Source, p.ProxyError
 	a.SafeToRetry = p.SafeToRetry
+	if p.RetryAfter != "" {
+		wait, err := time.ParseDuration(p.RetryAfter)
+		a.RetryAfter = seconds(wait)
+		if header := res.Header.Get("Retry-After"); err != nil || header+"s" != a.RetryAfter {
+			a.fault("retry_after is %q (%v) and the header Retry-After %q", p.RetryAfter, err, header)
+		}
+	}
 	if p.UpstreamStatus != 0 {
 		a.UpstreamStatus = strconv.Itoa(p.UpstreamStatus)
 	}
@@ -189,7 +204,7 @@ func ofProblem(res *http.Response, text []byte, mask *strings.Replacer) *answer 
 		}
 		attempts = append(attempts, &at)
 	}
-	a.ledger(attempts)
+	a.ledger(attempts, mask)
 	for _, raw := range p.History {
 		var h fetchsvcv1.Hop
 		if err := protojson.Unmarshal(raw, &h); err != nil {
@@ -233,7 +248,13 @@ func comparable(overGRPC, overREST *answer) (g, r answer) {
 		kept := func(all, some []string) []string {
 			return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return !slices.Contains(some, s) })
 		}
-		r.Attempts, r.History = kept(r.Attempts, g.Attempts), kept(r.History, g.History)
+		r.Attempts, r.History, r.Notes = kept(r.Attempts, g.Attempts), kept(r.History, g.History), kept(r.Notes, g.Notes)
+	}
+	for _, a := range []*answer{&g, &r} {
+		a.Arrived.Header = slices.Clone(a.Arrived.Header)
+		for i, line := range a.Arrived.Header {
+			a.Arrived.Header[i] = madeKey.ReplaceAllString(line, ": a random UUID")
+		}
 	}
 	if cut, ok := strings.CutSuffix(g.Message, "…"); ok && strings.HasPrefix(r.Message, cut) {
 		r.Message = g.Message

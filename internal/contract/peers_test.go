@@ -2,6 +2,7 @@ package contract
 
 import (
 	"crypto/tls"
+	"encoding/json"
 	"net"
 	"net/http"
 	"strings"
@@ -17,10 +18,15 @@ type peer struct {
 	addr string
 	// raw is set where it is a raw server, whose requests can be read.
 	raw *testpeer.RawServer
+	// texts are what a request quotes beside the address: `{name.key}`.
+	texts map[string]string
+	// done, where it is set, is called once the call was answered.
+	done func()
 }
 
-// peers are a case's upstreams by name. In a request, and in what is expected,
-// `{name}` stands for host:port and `{name.port}` for the port.
+// peers are a case's upstreams, and proxies, by name. In a request, and in what is
+// expected, `{name}` stands for host:port and `{name.port}` for the port; in a
+// request also `{name.key}` for the text of that key as a JSON string.
 type peers map[string]peer
 
 // setup starts a case's upstreams.
@@ -42,8 +48,9 @@ func raw(script testpeer.Script) setup {
 	return func(t *testing.T, _ *world) peers { return peers{"peer": of(testpeer.Raw(t, script))} }
 }
 
-// answers is one peer that answers every request with the same bytes.
-func answers(response string) setup { return raw(testpeer.Answer(response)) }
+// answers is one peer that answers its requests in turn with these bytes, and with
+// the last of them from then on.
+func answers(responses ...string) setup { return raw(testpeer.Answer(responses...)) }
 
 // rawTLS is one peer that runs script inside TLS under the trusted authority.
 func rawTLS(opts testpeer.CertOpts, script testpeer.Script) setup {
@@ -84,6 +91,10 @@ func (ps peers) fill(text string) string {
 	var pairs []string
 	for name, p := range ps {
 		pairs = append(pairs, "{"+name+"}", p.addr, "{"+name+".port}", p.port())
+		for key, text := range p.texts {
+			quoted, _ := json.Marshal(text) // a string always encodes
+			pairs = append(pairs, "{"+name+"."+key+"}", string(quoted))
+		}
 	}
 	return strings.NewReplacer(pairs...).Replace(text)
 }

@@ -25,7 +25,9 @@ type testCase struct {
 	edit func(in *fetchsvcv1.FetchRequest)
 	// uneven: how much of the body goes out depends on timing.
 	uneven bool
-	want   want
+	// also lists what else is wrong on the upstreams' side; nil: nothing is asked.
+	also func(ps peers) []string
+	want want
 	// sent is what must reach the upstream last; nil: nothing is asked.
 	sent *sent
 }
@@ -55,9 +57,12 @@ type want struct {
 	// attempts are all of them; nil: one for each hop, answered. For an error:
 	// nil is none at all.
 	attempts []string
+	// notes are what the ledger says beside, as in answer.Notes.
+	notes []string
 
 	// kind makes it an error.
 	kind           string
+	retryAfter     string
 	safe           bool
 	says           []string // what the message must contain
 	fields         []string // the violations' fields, in order
@@ -99,6 +104,11 @@ func (c testCase) call(t *testing.T, w *world, through door, name string) *answe
 	ps := set(t, w)
 	in := c.request(t, ps)
 	a := through(t, in, ps.mask())
+	for _, p := range ps {
+		if p.done != nil {
+			p.done()
+		}
+	}
 	if p := ps["peer"]; p.raw != nil {
 		requests := p.raw.Requests()
 		if len(requests) > 0 && a.Arrived.Line == "" {
@@ -109,7 +119,11 @@ func (c testCase) call(t *testing.T, w *world, through door, name string) *answe
 		}
 	}
 	a.checkLedger()
+	a.checkSecrets()
 	problems := append(a.faults, c.want.check(a, in)...)
+	if c.also != nil {
+		problems = append(problems, c.also(ps)...)
+	}
 	problems = append(problems, c.sent.check(a.Arrived)...)
 	for _, p := range problems {
 		t.Errorf("over %s: %s", name, p)
@@ -146,6 +160,9 @@ func (w want) check(a *answer, in *fetchsvcv1.FetchRequest) (problems []string) 
 		if !slices.Equal(got, want) {
 			problems = append(problems, fmt.Sprintf("%s are\n\t%s\nwant\n\t%s", what, strings.Join(got, "\n\t"), strings.Join(want, "\n\t")))
 		}
+	}
+	if !a.shortened {
+		list("notes", a.Notes, w.notes)
 	}
 	if w.kind != "" || a.Kind != "" || a.Code != "" {
 		w.checkError(a, equal, list)
@@ -218,6 +235,7 @@ func (w want) checkError(a *answer, equal func(string, any, any), list func(stri
 	equal("proxy_error", a.ProxyError, row.proxy)
 	equal("safe_to_retry", a.SafeToRetry, w.safe)
 	equal("upstream_status", a.UpstreamStatus, w.upstreamStatus)
+	equal("retry_after", a.RetryAfter, w.retryAfter)
 	if a.shortened {
 		list("the last attempt", a.Attempts[max(len(a.Attempts)-1, 0):], w.attempts[max(len(w.attempts)-1, 0):])
 	} else {

@@ -17,6 +17,8 @@ func table() []testCase {
 		methodCases(), paramCases(), headerCases(), bodyCases(), multipartCases(), hostCases(),
 		statusCases(), charsetCases(), codingCases(), redirectCases(), crossOriginCases(), limitCases(),
 		invalidCases(), deniedCases(), connectCases(), tlsCases(), wireCases(), clockCases(),
+		ruleCases(), pathCases(), routeCases(), retryCases(), retryBoundCases(), retryWishCases(), keyCases(),
+		moveCases(), credentialCases(), grantCases(), proxyCases(), poolCases(), boundCases(),
 	)
 }
 
@@ -24,8 +26,8 @@ func table() []testCase {
 func TestContract(t *testing.T) {
 	w := newWorld(t)
 	all := table()
-	if len(all) < 150 {
-		t.Errorf("the table has %d cases, want 150 at least", len(all))
+	if len(all) < 600 {
+		t.Errorf("the table has %d cases, want 600 at least", len(all))
 	}
 	seen := map[string]bool{}
 	for _, c := range all {
@@ -91,16 +93,25 @@ var contractRows = map[string]row{
 	"BAD_REDIRECT":              {"FAILED_PRECONDITION", 502, "http_protocol_error", "upstream"},
 	"UPSTREAM_STATUS":           {"FAILED_PRECONDITION", 502, "proxy_internal_response", "upstream"},
 
-	"CANCELLED":     {"CANCELLED", 499, "proxy_internal_response", "gateway"},
-	"OVERLOADED":    {"UNAVAILABLE", 503, "connection_limit_reached", "gateway"},
-	"SHUTTING_DOWN": {"UNAVAILABLE", 503, "proxy_internal_response", "gateway"},
-	"INTERNAL":      {"INTERNAL", 500, "proxy_internal_error", "gateway"},
+	"PROXY_UNREACHABLE":   {"UNAVAILABLE", 502, "destination_unavailable", "proxy"},
+	"PROXY_AUTH_REQUIRED": {"FAILED_PRECONDITION", 502, "proxy_configuration_error", "proxy"},
+	"PROXY_DENIED":        {"FAILED_PRECONDITION", 502, "http_request_denied", "proxy"},
+	"PROXY_TLS_FAILED":    {"UNAVAILABLE", 502, "tls_protocol_error", "proxy"},
+	"PROXY_BAD_RESPONSE":  {"UNAVAILABLE", 502, "http_protocol_error", "proxy"},
+
+	"CANCELLED":              {"CANCELLED", 499, "proxy_internal_response", "gateway"},
+	"CREDENTIAL_UNAVAILABLE": {"FAILED_PRECONDITION", 500, "proxy_configuration_error", "gateway"},
+	"OVERLOADED":             {"UNAVAILABLE", 503, "connection_limit_reached", "gateway"},
+	"POOL_FULL":              {"UNAVAILABLE", 503, "connection_limit_reached", "gateway"},
+	"POOL_TIMEOUT":           {"UNAVAILABLE", 503, "connection_limit_reached", "gateway"},
+	"SHUTTING_DOWN":          {"UNAVAILABLE", 503, "proxy_internal_response", "gateway"},
+	"INTERNAL":               {"INTERNAL", 500, "proxy_internal_error", "gateway"},
 }
 
 // elsewhere are the kinds that no case of the table can produce, and why.
 var elsewhere = map[fault.Kind]string{
 	"CANCELLED":          "cancel_test.go: the caller is gone",
-	"UNIMPLEMENTED":      "unserved_test.go: Fetch is served",
+	"UNIMPLEMENTED":      "answers what this version does not serve: everything is",
 	"FOREIGN_ORIGIN":     "rest_test.go: REST only",
 	"NOT_FOUND":          "rest_test.go: REST only",
 	"METHOD_NOT_ALLOWED": "rest_test.go: REST only",

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,12 +18,13 @@ import (
 	"github.com/fetchsvc/fetchsvc/internal/egress"
 	"github.com/fetchsvc/fetchsvc/internal/fetch"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
+	"github.com/fetchsvc/fetchsvc/internal/secret"
 	"github.com/fetchsvc/fetchsvc/internal/server"
 	"github.com/fetchsvc/fetchsvc/internal/testpeer"
 )
 
-// policyText is the policy of the whole table. Which upstream, and so which
-// rules, a case is under is the host name in its URL.
+// policyText is, with rulesText, the policy of the whole table. Which upstream,
+// and so which rules, a case is under is the host name in its URL.
 const policyText = `
 upstreams:
   - name: open
@@ -88,7 +90,10 @@ func (resolver) LookupNetIP(ctx context.Context, _, host string) ([]netip.Addr, 
 // world is the service in this process, on real listeners, and a real client for
 // each door.
 type world struct {
-	ca   *testpeer.CA
+	ca *testpeer.CA
+	// forward is the proxy that the policy's upstream `proxied` goes through.
+	forward *testpeer.Forward
+
 	grpc *grpc.ClientConn
 	api  fetchsvcv1.FetchServiceClient
 	web  *http.Client
@@ -99,20 +104,32 @@ type world struct {
 
 const userAgent = "fetchsvc/contract"
 
-// newWorld starts the service under policyText.
+// environment are the secrets of the process. Each value ends in `-canary`, which
+// no answer may show.
+var environment = map[string]string{
+	"TOKEN": "token-canary", "OTHER_TOKEN": "other-canary", "PROXY_PASSWORD": "proxy-canary",
+}
+
+// newWorld starts the service under policyText and rulesText.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	snapshot, err := policy.Parse("contract.yaml", []byte(policyText), policy.Options{})
+	forward := testpeer.NewForward(t, nil, "fetchsvc", environment["PROXY_PASSWORD"])
+	text := strings.ReplaceAll(policyText+rulesText, "{forward}", forward.Addr)
+	snapshot, err := policy.Parse("contract.yaml", []byte(text), policy.Options{})
 	if err != nil {
 		t.Fatalf("the table's policy: %v", err)
 	}
 	ca := testpeer.NewCA(t)
-	pools := egress.NewPools(egress.Config{Resolver: resolver{}, RootCAs: ca.Pool()})
+	secrets := secret.New(secret.Config{LookupEnv: func(name string) (string, bool) {
+		value, ok := environment[name]
+		return value, ok
+	}})
+	pools := egress.NewPools(egress.Config{Resolver: resolver{}, RootCAs: ca.Pool(), Secrets: secrets})
 	t.Cleanup(pools.Close)
-	engine := fetch.New(fetch.Config{Pools: pools, UserAgent: userAgent})
+	engine := fetch.New(fetch.Config{Pools: pools, UserAgent: userAgent, Secrets: secrets})
 	engine.Use(snapshot)
 	w := serve(t, engine, slog.New(slog.NewTextHandler(io.Discard, nil)))
-	w.ca, w.bin = ca, testpeer.HTTPBin(t)
+	w.ca, w.bin, w.forward = ca, testpeer.HTTPBin(t), forward
 	return w
 }
 

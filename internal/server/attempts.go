@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -54,7 +55,7 @@ func (s *attemptSlab) sentHeaders(a *fetch.Attempt) []*fetchsvcv1.Field {
 		return nil
 	}
 	out := make([]*fetchsvcv1.Field, 0, len(a.Header)+3)
-	s.host.Name, s.host.Value = "Host", a.URL.HostPort()
+	s.host.Name, s.host.Value = "Host", cmp.Or(a.Host, a.URL.HostPort())
 	out = append(out, &s.host)
 	switch {
 	case a.Length > 0 || a.Length == 0 && sendsZeroLength(a.Method):

@@ -3,6 +3,7 @@ package server
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,6 +16,8 @@ type docRow struct{ kind, anchor, code, http, proxyError, source, title string }
 
 var (
 	docLine    = regexp.MustCompile("(?m)^\\| \\[`([A-Z_0-9]+)`\\]\\(#([a-z_0-9]+)\\) \\|(.*)\\|$")
+	docStop    = regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\| .* \\| .* \\|$")
+	protoStops = regexp.MustCompile(`(?s)// Why no other attempt followed .* The words:(.*?)\n  string stopped`)
 	docSection = regexp.MustCompile(`(?m)^### (\S+)\n+((?:[^#\n].*\n+)+)`)
 )
 
@@ -81,5 +84,34 @@ func TestErrorsPageExplains(t *testing.T) {
 		if heading == strings.ToLower(heading) && strings.Contains(heading, "_") {
 			t.Errorf("the page explains %s, which is no kind", heading)
 		}
+	}
+}
+
+// TestErrorsPageStops: the words of Attempt.stopped are the contract's, in its
+// order.
+func TestErrorsPageStops(t *testing.T) {
+	page, err := os.ReadFile("../../docs/errors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	contract, err := os.ReadFile("../../proto/fetchsvc/v1/ledger.proto")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	_, table, _ := strings.Cut(string(page), "## Why fetchsvc stopped retrying")
+	table, _, _ = strings.Cut(table, "\n## ")
+	for _, m := range docStop.FindAllStringSubmatch(table, -1) {
+		if m[1] != "UNSENT" {
+			got = append(got, m[1])
+		}
+	}
+	m := protoStops.FindSubmatch(contract)
+	if m == nil {
+		t.Fatal("ledger.proto does not list the words of Attempt.stopped")
+	}
+	want := regexp.MustCompile(`[A-Z]+_?[A-Z_]+`).FindAllString(string(m[1]), -1)
+	if !slices.Equal(got, want) {
+		t.Errorf("the page explains %q, the contract has %q", got, want)
 	}
 }

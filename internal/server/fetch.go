@@ -49,7 +49,3 @@ func asFor(ctx context.Context, in *fetchsvcv1.FetchRequest) fetchsvcv1.FetchReq
 	}
 	return fetchsvcv1.FetchRequest_BYTES
 }
-
-func notYet(rpc, instead string) error {
-	return fault.Newf(fault.Unimplemented, "%s is not served by this version: %s", rpc, instead)
-}

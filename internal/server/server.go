@@ -34,6 +34,12 @@ type Config struct {
 	Log *slog.Logger
 	// Tracer makes the spans of calls and attempts; nil: none are made.
 	Tracer trace.Tracer
+	// Reported gives how many calls of an upstream passed that its rules would have
+	// refused, were they not in report mode; nil: none did.
+	Reported func(upstream string) int64
+	// Rejected gives the policy that could not be put in force since the one that is:
+	// when, and all its errors; empty: there is none. Nil: there never is.
+	Rejected func() (at time.Time, why string)
 }
 
 // Server serves both doors. Make one with New, Serve it, Shutdown it.
@@ -83,7 +89,7 @@ func New(cfg Config) (*Server, error) {
 	cc := &inproc{interceptors: shared}
 	for _, door := range []grpc.ServiceRegistrar{s.grpc, cc} {
 		fetchsvcv1.RegisterFetchServiceServer(door, &fetchService{engine: cfg.Engine, tracer: cfg.Tracer, check: shared.check, panicked: shared.panicked})
-		fetchsvcv1.RegisterPolicyServiceServer(door, &policyService{snapshot: cfg.Engine.Snapshot})
+		fetchsvcv1.RegisterPolicyServiceServer(door, newPolicyService(cfg))
 	}
 	healthv1.RegisterHealthServer(s.grpc, watchedHealth{s.health})
 	reflection.Register(s.grpc)
