@@ -35,7 +35,7 @@ func newDev() *cobra.Command {
 	}
 	o.flags(cmd)
 	cmd.Flags().StringVar(&httpbinAddr, "httpbin", devHTTPBin, "address of the httpbin")
-	cmd.Flags().Lookup("policy").Usage = "policy file instead of the built-in example"
+	cmd.Flags().Lookup("policy").Usage = "policy file, or folder of them, instead of the built-in example"
 	return cmd
 }
 
@@ -46,7 +46,8 @@ func (o *serveOptions) dev(ctx context.Context, httpbinAddr string, out, errs io
 		return err
 	}
 	upstream := lis.Addr().String()
-	snapshot, err := o.devSnapshot(upstream)
+	file := newPolicyFile(o.policy, log)
+	snapshot, err := file.devSnapshot(upstream)
 	if err != nil {
 		_ = lis.Close()
 		return err
@@ -59,7 +60,7 @@ func (o *serveOptions) dev(ctx context.Context, httpbinAddr string, out, errs io
 		ended <- bin.Serve(lis)
 		stop() // without it, there is nothing to call
 	}()
-	err = o.serve(ctx, snapshot, log, func(grpc, rest string) { fmt.Fprint(out, banner(grpc, rest, upstream)) })
+	err = o.serve(ctx, snapshot, file, func(grpc, rest string) { fmt.Fprint(out, banner(grpc, rest, upstream)) })
 	_ = bin.Close()
 	if binErr := <-ended; !errors.Is(binErr, http.ErrServerClosed) {
 		err = exit{errors.Join(err, binErr), exitOther}
@@ -67,16 +68,17 @@ func (o *serveOptions) dev(ctx context.Context, httpbinAddr string, out, errs io
 	return err
 }
 
-// devSnapshot is the example policy, with the httpbin where it really listens.
-func (o *serveOptions) devSnapshot(upstream string) (*policy.Snapshot, error) {
-	if o.policy != "" {
-		return policy.Load(o.policy, policy.Options{})
+// devSnapshot is the example policy, with the httpbin where it really listens,
+// unless there is a file.
+func (f *policyFile) devSnapshot(upstream string) (*policy.Snapshot, error) {
+	if f.path != "" {
+		return f.load()
 	}
 	_, port, err := net.SplitHostPort(upstream)
 	if err != nil {
 		return nil, err
 	}
-	return policy.Parse("dev", []byte(strings.ReplaceAll(devPolicy, ":8081", ":"+port)), policy.Options{})
+	return policy.Parse("dev", []byte(strings.ReplaceAll(devPolicy, ":8081", ":"+port)), f.options())
 }
 
 // banner is what to paste.

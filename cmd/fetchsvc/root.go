@@ -14,13 +14,14 @@ func newRoot() *cobra.Command {
 		Short: "One service makes every outbound HTTP call",
 		Long: "fetchsvc makes outbound HTTP calls for internal services, under one policy:\n" +
 			"`fetchsvc dev` to try it, `fetchsvc serve` to run it, `fetchsvc fetch URL` to call it,\n" +
-			"`fetchsvc batch FILE` to make many calls at once.",
+			"`fetchsvc batch FILE` to make many calls at once, `fetchsvc explain METHOD URL` to learn what\n" +
+			"policy makes of a call, `fetchsvc check FILE` to check a policy.",
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; `%s --help` lists the flags", err, cmd.CommandPath())
 	})
-	root.AddCommand(newServe(), newDev(), newFetch(), newBatch(), newHealthcheck(), newVersion())
+	root.AddCommand(newServe(), newDev(), newFetch(), newBatch(), newPolicy(), newExplain(), newCheck(), newHealthcheck(), newVersion())
 	return root
 }
 

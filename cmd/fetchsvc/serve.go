@@ -19,13 +19,15 @@ import (
 // serveOptions are the flags that serve and dev share.
 type serveOptions struct {
 	policy string
+	watch  bool
 	grpc   string
 	rest   string
 	grace  time.Duration
 }
 
 func (o *serveOptions) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.policy, "policy", "", "policy file; without one everything is denied")
+	cmd.Flags().StringVar(&o.policy, "policy", "", "policy file, or folder of them; without one everything is denied")
+	cmd.Flags().BoolVar(&o.watch, "watch", true, "reload the policy when it changes; SIGHUP reloads it either way")
 	cmd.Flags().StringVar(&o.grpc, "grpc", "127.0.0.1:9090", "address of the gRPC door")
 	cmd.Flags().StringVar(&o.rest, "rest", "127.0.0.1:8080", "address of the REST door")
 	cmd.Flags().DurationVar(&o.grace, "grace", 25*time.Second, "how long to finish calls in flight after a signal")
@@ -37,16 +39,17 @@ func newServe() *cobra.Command {
 		Use: "serve", Short: "Run the service", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
+			file := newPolicyFile(o.policy, log)
 			if o.policy == "" {
-				return o.serve(cmd.Context(), policy.DenyAll(), log, func(_, _ string) {
+				return o.serve(cmd.Context(), policy.DenyAll(), file, func(_, _ string) {
 					log.Warn("no policy file: every call is denied; start with --policy FILE")
 				})
 			}
-			snapshot, err := policy.Load(o.policy, policy.Options{})
+			snapshot, err := file.load()
 			if err != nil {
 				return err
 			}
-			return o.serve(cmd.Context(), snapshot, log, func(_, _ string) {})
+			return o.serve(cmd.Context(), snapshot, file, func(_, _ string) {})
 		},
 	}
 	o.flags(cmd)
@@ -56,9 +59,10 @@ func newServe() *cobra.Command {
 // flushTime is how long the last spans may take to be sent.
 const flushTime = 3 * time.Second
 
-// serve runs the service until ctx ends. started is called once both doors are
-// open, with their addresses.
-func (o *serveOptions) serve(ctx context.Context, snapshot *policy.Snapshot, log *slog.Logger, started func(grpc, rest string)) error {
+// serve runs the service until ctx ends, under snapshot at first. started is
+// called once both doors are open, with their addresses.
+func (o *serveOptions) serve(ctx context.Context, snapshot *policy.Snapshot, file *policyFile, started func(grpc, rest string)) error {
+	log := file.log
 	grpcLis, err := listen("grpc", o.grpc)
 	if err != nil {
 		return err
@@ -73,7 +77,7 @@ func (o *serveOptions) serve(ctx context.Context, snapshot *policy.Snapshot, log
 	// and all.
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
-	svc, err := wire(ctx, snapshot, log)
+	svc, err := file.wire(ctx, snapshot)
 	if err != nil {
 		return exit{err, 1}
 	}
@@ -84,8 +88,16 @@ func (o *serveOptions) serve(ctx context.Context, snapshot *policy.Snapshot, log
 			log.Warn("some telemetry was not sent", "error", err)
 		}
 	}()
+	ctx, stop := context.WithCancel(ctx)
+	followed, err := svc.policy.start(ctx, o.watch)
+	if err != nil {
+		stop()
+		return exit{err, exitOther}
+	}
+	defer followed()
+	defer stop()
 	log.Info("serving", "grpc", grpcLis.Addr().String(), "rest", restLis.Addr().String(),
-		"policy", snapshot.Source, "upstreams", len(snapshot.Upstreams), "version", version)
+		"policy", snapshot.Source, "upstreams", len(snapshot.Upstreams), "warnings", snapshot.Warnings, "version", version)
 	started(grpcLis.Addr().String(), restLis.Addr().String())
 	served := make(chan error, 1)
 	go func() { served <- svc.server.Serve(grpcLis, restLis) }()
@@ -108,8 +120,8 @@ func (o *serveOptions) serve(ctx context.Context, snapshot *policy.Snapshot, log
 	return nil
 }
 
-// listen opens a door. Nobody proves who they are yet, so only this machine may
-// knock.
+// listen opens a door. Nobody proves who they are yet, even where policy names
+// callers, so only this machine may knock.
 func listen(door, addr string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -131,7 +143,7 @@ func listen(door, addr string) (net.Listener, error) {
 }
 
 func notLoopback(door, addr string) error {
-	return fmt.Errorf("--%s %s: no callers are configured, so anyone who reaches this address could call; listen on 127.0.0.1 or [::1]", door, addr)
+	return fmt.Errorf("--%s %s: callers cannot prove who they are yet, so anyone who reaches this address could call; listen on 127.0.0.1 or [::1]", door, addr)
 }
 
 // tuneGC trades memory for CPU where the operator says nothing: a heap this

@@ -256,9 +256,9 @@ func TestServeRefuses(t *testing.T) {
 		code int
 		want []string
 	}{
-		{"all interfaces", []string{"serve", "--grpc=0.0.0.0:0", "--rest", any}, 2, []string{"--grpc 0.0.0.0:0", "no callers are configured", "127.0.0.1"}},
-		{"no host", []string{"serve", "--grpc", any, "--rest=:0"}, 2, []string{"--rest :0", "no callers are configured"}},
-		{"a name", []string{"serve", "--grpc", any, "--rest=example.com:80"}, 2, []string{"--rest example.com:80", "no callers are configured"}},
+		{"all interfaces", []string{"serve", "--grpc=0.0.0.0:0", "--rest", any}, 2, []string{"--grpc 0.0.0.0:0", "callers cannot prove who they are yet", "127.0.0.1"}},
+		{"no host", []string{"serve", "--grpc", any, "--rest=:0"}, 2, []string{"--rest :0", "callers cannot prove who they are yet"}},
+		{"a name", []string{"serve", "--grpc", any, "--rest=example.com:80"}, 2, []string{"--rest example.com:80", "callers cannot prove who they are yet"}},
 		{"no port", []string{"serve", "--grpc=127.0.0.1"}, 2, []string{`--grpc "127.0.0.1"`, "HOST:PORT"}},
 		{"gRPC port in use", []string{"serve", "--rest", any, "--grpc", busy.Addr().String()}, 1, []string{"address already in use", "choose another port with --grpc"}},
 		{"REST port in use", []string{"serve", "--grpc", any, "--rest", busy.Addr().String()}, 1, []string{"address already in use", "choose another port with --rest"}},

@@ -10,6 +10,7 @@ import (
 	"github.com/fetchsvc/fetchsvc/internal/egress"
 	"github.com/fetchsvc/fetchsvc/internal/fetch"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
+	"github.com/fetchsvc/fetchsvc/internal/secret"
 	"github.com/fetchsvc/fetchsvc/internal/server"
 	"github.com/fetchsvc/fetchsvc/internal/telemetry"
 )
@@ -18,29 +19,58 @@ import (
 // types.
 type service struct {
 	server    *server.Server
+	policy    *reloader
 	pools     *egress.Pools
+	reports   *reports
 	telemetry *telemetry.Telemetry
 }
 
-func wire(ctx context.Context, snapshot *policy.Snapshot, log *slog.Logger) (*service, error) {
-	tel, err := telemetry.Setup(ctx, version, log)
+// policyFile is where a policy lies and what its references are read with.
+type policyFile struct {
+	path    string // empty: there is none
+	secrets *secret.Store
+	log     *slog.Logger
+}
+
+func newPolicyFile(path string, log *slog.Logger) *policyFile {
+	return &policyFile{path, secret.New(secret.Config{Log: log}), log}
+}
+
+// load reads the policy as it is now.
+func (f *policyFile) load() (*policy.Snapshot, error) {
+	return policy.Load(f.path, f.options())
+}
+
+func (f *policyFile) options() policy.Options {
+	return policy.Options{CheckSecret: f.secrets.Check, CheckPEM: f.secrets.CheckPEM}
+}
+
+func (f *policyFile) wire(ctx context.Context, snapshot *policy.Snapshot) (*service, error) {
+	tel, err := telemetry.Setup(ctx, version, f.log)
 	if err != nil {
 		return nil, err
 	}
-	pools := egress.NewPools(egress.Config{})
-	engine := fetch.New(fetch.Config{Pools: pools, UserAgent: "fetchsvc/" + version})
+	reports := newReports(f.log)
+	pools := egress.NewPools(egress.Config{Secrets: f.secrets, Log: f.log})
+	engine := fetch.New(fetch.Config{
+		Pools: pools, UserAgent: "fetchsvc/" + version, Secrets: f.secrets, Reported: reports.report,
+	})
 	engine.Use(snapshot)
+	reload := &reloader{path: f.path, load: f.load, use: engine.Use, current: engine.Snapshot, log: f.log}
 	sizeBuffers()
-	srv, err := server.New(server.Config{Engine: engine, Log: log, Tracer: tel.Tracer()})
+	srv, err := server.New(server.Config{
+		Engine: engine, Log: f.log, Tracer: tel.Tracer(), Reported: reports.count, Rejected: reload.rejected,
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &service{server: srv, pools: pools, telemetry: tel}, nil
+	return &service{srv, reload, pools, reports, tel}, nil
 }
 
 // close frees what outlives the last call, and sends the spans that wait.
 func (s *service) close(ctx context.Context) error {
 	s.pools.Close()
+	s.reports.close(ctx)
 	return s.telemetry.Shutdown(ctx)
 }
 
