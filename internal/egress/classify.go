@@ -26,7 +26,7 @@ func RoundTripFault(ctx context.Context, err error) *fault.Error {
 		// net/http has no type for it.
 		return fault.Wrap(fault.ResponseHeaderTooLarge, err, "the response head is larger than the policy's response_header size")
 	case isReset(err), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
-		strings.Contains(text, "server closed idle connection"),
+		strings.Contains(text, "server closed idle connection"), strings.Contains(text, "cannot rewind body"),
 		strings.Contains(text, "stream error"), strings.Contains(text, "GOAWAY"),
 		strings.Contains(text, "http2: client conn"): // lost, closed, could not be established
 		if recordFrom(ctx).wentBare() && !strings.Contains(text, "stream error") && !strings.Contains(text, "GOAWAY") {

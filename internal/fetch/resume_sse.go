@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -203,4 +204,10 @@ func refuseEvents(res *http.Response) string {
 	default:
 		return "the upstream answered with status " + strconv.Itoa(res.StatusCode)
 	}
+}
+
+// wantsEvents says that the hop asks for events that are to be resumed, which have
+// to come uncoded.
+func (h *hop) wantsEvents() bool {
+	return h.route.Resume.Events > 0 && strings.Contains(strings.ToLower(h.header.Get("Accept")), "text/event-stream")
 }

@@ -80,7 +80,7 @@ type chain struct {
 }
 
 func (e *Engine) compile(r *policy.Route, s shared) *chain {
-	if r.Retry.MaxAttempts.Max <= 1 {
+	if r.Retry.MaxAttempts.Max <= 1 && r.Resume == (policy.Resume{}) {
 		s.budget = nil // nothing to count
 	}
 	c := &chain{shared: s}

@@ -67,7 +67,7 @@ func (t *tries) reached() bool {
 
 // next puts one request on the wire. There is no other way to.
 func (t *tries) next(ctx context.Context, c *Call, reason Reason) (*http.Response, error) {
-	if !time.Now().Before(t.deadline) && reason != Resume {
+	if !time.Now().Before(t.deadline) {
 		return nil, t.timedOut()
 	}
 	try := &Try{}

@@ -62,7 +62,7 @@ func (e *Engine) headers(_ *policy.Route, next TryFunc) TryFunc {
 		}
 		if _, given := r.Header["Accept-Encoding"]; !given {
 			r.Header["Accept-Encoding"] = e.acceptEncoding
-			if _, part := r.Header["Range"]; part {
+			if _, part := r.Header["Range"]; part || t.hop.wantsEvents() {
 				r.Header["Accept-Encoding"] = identity // a part of a coded body decodes to nothing
 			}
 		}

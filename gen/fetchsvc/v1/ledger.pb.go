@@ -294,7 +294,7 @@ type Attempt struct {
 	// Why no other attempt followed although this one failed and policy retries: a
 	// word and a sentence, such as `MAX_ATTEMPTS: 3 attempts were made`. The words:
 	// MAX_ATTEMPTS, CONNECT, READ, STATUS, OTHER (the counters of Retry),
-	// NOT_REPEATABLE, NOT_RETRIED, BODY_SPENT, RETRY_AFTER, DEADLINE,
+	// NOT_REPEATABLE, NOT_RETRIED, NOT_RESUMED, BODY_SPENT, RETRY_AFTER, DEADLINE,
 	// RETRY_BUDGET_EXHAUSTED.
 	Stopped       string `protobuf:"bytes,20,opt,name=stopped,proto3" json:"stopped,omitempty"`
 	unknownFields protoimpl.UnknownFields
