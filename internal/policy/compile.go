@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"path/filepath"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -38,6 +39,9 @@ func (c *compiler) warn(path, format string, args ...any) {
 
 // compile turns a file that meets its schema into a snapshot.
 func compile(file *policyv1.Policy, dir string, opts Options) (*Snapshot, []problem) {
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs // secrets and files are read long after the process may have moved
+	}
 	c := compiler{dir: dir, opts: opts, credentials: map[string]*Credential{}, used: map[string]bool{}}
 	s := &Snapshot{index: newIndex()}
 	c.identities(file, s)
