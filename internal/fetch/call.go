@@ -158,6 +158,8 @@ type Call struct {
 	engine     *Engine
 	// key is the idempotency key; empty: none.
 	key string
+	// reported is what a rule in report mode would have refused.
+	reported string
 }
 
 // hop is one stop of the redirect chain.

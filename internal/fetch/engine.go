@@ -28,6 +28,9 @@ type Config struct {
 	// Reported is told of each hop that a rule in report mode would have refused;
 	// nil: nobody is.
 	Reported func(ctx context.Context, r Report)
+	// Finished observes each call once it is over, before its answer goes back;
+	// nil: nobody does.
+	Finished func(ctx context.Context, f *Finished)
 	// RateWindow is how much waiting policy's min_rate is measured over. Default
 	// 10 s, which is what the policy's documentation says.
 	RateWindow time.Duration
@@ -41,6 +44,7 @@ type Engine struct {
 	rateWindow                time.Duration
 	secrets                   auth.Secrets
 	reported                  func(context.Context, Report)
+	observer                  func(context.Context, *Finished)
 	// What outlives a snapshot, by upstream.
 	budgets budgets
 	// random draws from [0, 1).
@@ -73,6 +77,7 @@ func New(cfg Config) *Engine {
 		rateWindow:     cmp.Or(cfg.RateWindow, rateWindow),
 		secrets:        cfg.Secrets,
 		reported:       cfg.Reported,
+		observer:       cfg.Finished,
 		random:         rand.Float64,
 	}
 	e.Use(policy.DenyAll())
@@ -114,6 +119,7 @@ func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
 		err = c.finish(res, out)
 	}
 	c.account(out)
+	c.observe(ctx, out, err)
 	if err != nil {
 		return out, fault.From(err)
 	}
@@ -203,6 +209,9 @@ func (c *Call) decide(ctx context.Context, method string, u target.URL) (*policy
 	d, err := c.gen.snapshot.Decide(q)
 	if err != nil {
 		return nil, err
+	}
+	if d.Reported != "" && c.reported == "" {
+		c.reported = d.Reported
 	}
 	if d.Reported != "" && c.engine.reported != nil {
 		c.engine.reported(ctx, Report{

@@ -26,6 +26,10 @@ type Live struct {
 	total int64
 	// settled: the ledger has the failure already.
 	settled bool
+	// ctx is the caller's; failed is how the stream ended, over that it did.
+	ctx    context.Context
+	failed error
+	over   bool
 }
 
 // Open makes one call and returns at the response's head. From here on the total
@@ -37,9 +41,10 @@ func (e *Engine) Open(ctx context.Context, req *Request) (*Live, *Response, erro
 	if err != nil {
 		out := &Response{}
 		c.account(out)
+		c.observe(ctx, out, err)
 		return nil, out, fault.From(err)
 	}
-	l := &Live{call: c, res: res, try: res.Body.(*receivedBody).try, body: res.Body, left: math.MaxInt64}
+	l := &Live{ctx: ctx, call: c, res: res, try: res.Body.(*receivedBody).try, body: res.Body, left: math.MaxInt64}
 	l.try.commit()
 	kept.commit()
 	c.head(res, &l.Response)
@@ -48,6 +53,7 @@ func (e *Engine) Open(ctx context.Context, req *Request) (*Live, *Response, erro
 		if !errors.Is(err, fault.UpstreamStatus) {
 			err = l.Fail(err)
 		}
+		l.failed = err
 		l.Close()
 		c.account(&l.Response)
 		return nil, &l.Response, fault.From(err)
@@ -121,10 +127,12 @@ func (l *Live) fail(err error) error {
 
 // Fail ends the call with err, which whoever reads the body found in it.
 func (l *Live) Fail(err error) error {
+	l.failed = err
 	if l.settled {
 		return err
 	}
-	return l.try.fail(err)
+	l.failed = l.try.fail(err)
+	return l.failed
 }
 
 // Total is how many decoded bytes Read has given.
@@ -134,7 +142,6 @@ func (l *Live) Total() int64 { return l.total }
 func (l *Live) End() *Response {
 	l.Close()
 	l.Trailer = l.res.Trailer
-	l.call.account(&l.Response)
 	return &l.Response
 }
 
@@ -142,6 +149,11 @@ func (l *Live) End() *Response {
 func (l *Live) Close() {
 	_ = l.body.Close()
 	_ = l.res.Body.Close()
+	l.call.account(&l.Response)
+	if !l.over {
+		l.over = true
+		l.call.observe(l.ctx, &l.Response, l.failed)
+	}
 }
 
 // commit stops the clocks that were for the head, and starts the one that is for
