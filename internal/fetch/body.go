@@ -117,11 +117,16 @@ func (*buffered) Close() error { return nil }
 // buffer reads the body inside the try, so that one that breaks off can be tried
 // again and the attempt clock covers it. The body of a redirect that will be
 // followed is left alone.
-func buffer(_ *policy.Route, next TryFunc) TryFunc {
+func buffer(r *policy.Route, next TryFunc) TryFunc {
+	mostHead := r.Upstream.Base.Sizes.ResponseHeader
 	return func(ctx context.Context, t *Try) (*http.Response, error) {
 		res, err := next(ctx, t)
 		if err != nil {
 			return nil, err
+		}
+		if f := badHead(res, mostHead); f != nil {
+			_ = t.read.body.Close() // not res.Body: that would end the ledger's line well
+			return nil, f
 		}
 		t.answered(res)
 		if plan := t.call.redirect(ctx, res); plan.next != nil || plan.err != nil || !t.call.buffered {
@@ -129,7 +134,7 @@ func buffer(_ *policy.Route, next TryFunc) TryFunc {
 		}
 		data, truncated, err := t.readAll(res)
 		if err != nil {
-			_ = t.read.body.Close() // not res.Body: that would end the ledger's line well
+			_ = t.read.body.Close() // as above
 			return nil, err
 		}
 		_ = res.Body.Close()

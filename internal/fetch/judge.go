@@ -59,14 +59,13 @@ func (t *tries) judge(ctx context.Context, c *Call, res *http.Response, err erro
 		return stop("BODY_SPENT", "the upload cannot be sent again; policy keeps %s of one (retry.spool)", policy.FormatSize(p.Spool))
 	}
 	v = t.plan(ctx, c, res, why)
-	if v.stop != "" {
+	if !v.again {
 		return v
 	}
 	if b := c.hop.chain.budget; b != nil && !b.take(time.Now()) {
 		return stop("RETRY_BUDGET_EXHAUSTED", "the upstream's retry budget is spent; other calls are being retried too")
 	}
 	t.spent[charge]++
-	v.again = true
 	return v
 }
 
@@ -124,32 +123,12 @@ func comesBack(p *policy.Retry, res *http.Response) bool {
 // plan finds the wait, which must fit the call's clocks and what policy lets an
 // upstream ask for.
 func (t *tries) plan(ctx context.Context, c *Call, res *http.Response, why string) verdict {
-	p := c.hop.retry
-	throttled := res != nil && (res.StatusCode == http.StatusTooManyRequests || res.StatusCode == http.StatusServiceUnavailable)
-	b := backoff{base: p.Backoff.Base, max: p.Backoff.Max, jitter: jitters[p.Backoff.Jitter]}
-	v := verdict{pause: pause{wait: b.wait(t.retries(), t.prev, throttled, c.engine.random), why: why}}
-	if res != nil && !p.IgnoreRetryAfter {
-		if asked, header, ok := retryAfter(res.StatusCode, res.Header, time.Now()); ok {
-			if asked > p.RetryAfterMax-t.asked {
-				v = stop("RETRY_AFTER", "%s asks for a wait of %s, and calls wait %s for that at most", header, asked.Round(time.Millisecond), p.RetryAfterMax)
-				v.wait = asked
-				return v
-			}
-			t.asked += asked
-			v.why += ", " + header
-			v.wait = max(v.wait, asked+time.Duration(c.engine.random()*float64(min(asked/10, b.base))))
-		}
-	}
 	deadline := t.deadline
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
-	if left := time.Until(deadline); v.wait >= left {
-		wait := v.wait
-		v = stop("DEADLINE", "the wait of %s does not fit into the %s that the call has left", wait.Round(time.Millisecond), max(left, 0).Round(time.Millisecond))
-		v.wait = wait
-	}
-	return v
+	p := pace{policy: c.hop.retry, random: c.engine.random, retry: t.retries(), prev: t.prev, asked: &t.asked}
+	return p.before(res, why, deadline)
 }
 
 var jitters = map[string]jitter{

@@ -177,23 +177,10 @@ func (r *resumption) plan(res *http.Response, why string) verdict {
 	if r.left <= 0 {
 		return stop("NOT_RESUMED", "%d resumptions were made, as many as policy's %s allows, and the last ended with %s", r.most, r.field, why)
 	}
-	p, random := r.hop.retry, r.live.call.engine.random
-	throttled := res != nil && (res.StatusCode == http.StatusTooManyRequests || res.StatusCode == http.StatusServiceUnavailable)
-	b := backoff{base: p.Backoff.Base, max: p.Backoff.Max, jitter: jitters[p.Backoff.Jitter]}
-	v := verdict{again: true, pause: pause{wait: b.wait(r.failed, r.prev, throttled, random), why: why}}
-	if asked, by := r.asks(res); asked > p.RetryAfterMax-r.asked {
-		v = stop("RETRY_AFTER", "%s asks for a wait of %s, and calls wait %s for that at most", by, asked.Round(time.Millisecond), p.RetryAfterMax)
-		v.wait = asked
-		return v
-	} else if asked > 0 {
-		r.asked += asked
-		v.why += ", " + by
-		v.wait = max(v.wait, asked+time.Duration(random()*float64(min(asked/10, b.base))))
-	}
-	if due, ok := r.ctx.Deadline(); ok && v.wait >= time.Until(due) {
-		wait := v.wait
-		v = stop("DEADLINE", "the wait of %s does not fit into the time that the stream has left", wait.Round(time.Millisecond))
-		v.wait = wait
+	p := pace{policy: r.hop.retry, random: r.live.call.engine.random, retry: r.failed, prev: r.prev, asked: &r.asked, least: r.least}
+	due, _ := r.ctx.Deadline()
+	v := p.before(res, why, due)
+	if !v.again {
 		return v
 	}
 	if budget := r.hop.chain.budget; budget != nil && !budget.take(time.Now()) {

@@ -3,12 +3,14 @@ package fetch
 import (
 	"context"
 	"net"
+	"net/http"
 	"net/http/httptrace"
 	"sync"
 	"time"
 
 	"github.com/fetchsvc/fetchsvc/internal/egress"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
+	"github.com/fetchsvc/fetchsvc/internal/policy"
 )
 
 // wire watches one try from below. Some of its hooks run in the transport's
@@ -182,4 +184,29 @@ func (w *wire) observe(a *Attempt, end time.Time) {
 		}
 		a.Timings.Body = end.Sub(w.firstByte)
 	}
+}
+
+// fieldCost is what a header field costs beside its name and value, as HTTP/2
+// counts it (RFC 9113 section 6.5.2): many small fields take more memory than
+// they take bytes of the head.
+const fieldCost = 32
+
+// badHead refuses what net/http lets through on HTTP/1: a head of more than most
+// bytes where each field counts as on HTTP/2, and a status that is none.
+func badHead(res *http.Response, most int64) *fault.Error {
+	if res.StatusCode < 100 {
+		return fault.Newf(fault.BadResponse, "the upstream's answer is not valid HTTP: there is no status %03d", res.StatusCode)
+	}
+	var size int64
+	for name, values := range res.Header {
+		for _, v := range values {
+			size += int64(len(name)+len(v)) + fieldCost
+		}
+	}
+	if size > most {
+		return fault.Newf(fault.ResponseHeaderTooLarge,
+			"the response head is larger than the policy's response_header size of %s, where each field counts %d bytes beside its name and value",
+			policy.FormatSize(most), fieldCost)
+	}
+	return nil
 }
