@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -27,18 +28,34 @@ const (
 )
 
 // child is a running service and the ports that it really has.
-type child struct{ grpc, rest, httpbin string }
+type child struct {
+	grpc, rest, httpbin string
+	// others are the ports of the servers that a page starts.
+	others map[string]string
+	stop   func()
+}
+
+// ports are the page's, and what they really are.
+func (c *child) ports() map[string]string {
+	all := map[string]string{docGRPC: c.grpc, docREST: c.rest, docHTTPBin: c.httpbin}
+	maps.Copy(all, c.others)
+	return all
+}
 
 // rewrite puts the child's ports into a snippet, and names the binary that was
 // built where the page has `go run` build one.
 func (c *child) rewrite(text string) string {
 	text = strings.ReplaceAll(text, "go run ./cmd/fetchsvc", "fetchsvc")
-	return swapPorts(text, map[string]string{docGRPC: c.grpc, docREST: c.rest, docHTTPBin: c.httpbin})
+	return swapPorts(text, c.ports())
 }
 
 // restore is the way back, for what a snippet prints.
 func (c *child) restore(text string) string {
-	return swapPorts(text, map[string]string{c.grpc: docGRPC, c.rest: docREST, c.httpbin: docHTTPBin})
+	back := map[string]string{}
+	for page, real := range c.ports() {
+		back[real] = page
+	}
+	return swapPorts(text, back)
 }
 
 var hostPort = regexp.MustCompile(`\b(127\.0\.0\.1|localhost):(\d+)\b`)
@@ -58,7 +75,7 @@ func startDev(t *testing.T, bin string) *child {
 	t.Helper()
 	banner := regexp.MustCompile(`gRPC on (\S+), REST on (\S+), an httpbin to call on (\S+?)\.?$`)
 	c := &child{}
-	start(t, exec.Command(bin, "dev", "--grpc", "127.0.0.1:0", "--rest", "127.0.0.1:0", "--httpbin", "127.0.0.1:0"),
+	c.stop = start(t, exec.Command(bin, "dev", "--grpc", "127.0.0.1:0", "--rest", "127.0.0.1:0", "--httpbin", "127.0.0.1:0"),
 		(*exec.Cmd).StdoutPipe, func(line string) bool {
 			m := banner.FindStringSubmatch(line)
 			if m == nil {
@@ -70,18 +87,32 @@ func startDev(t *testing.T, bin string) *child {
 	return c
 }
 
-// startServe runs `fetchsvc serve` with a policy, beside the httpbin of dev, with
-// further environment variables.
-func startServe(t *testing.T, bin, policy, httpbin string, env ...string) *child {
+// startServe runs `fetchsvc serve` with a policy, with further environment
+// variables.
+func startServe(t *testing.T, bin, policy string, env ...string) *child {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "policy.yaml")
 	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := &child{httpbin: httpbin}
+	return serveFile(t, bin, file, env...)
+}
+
+// serveFile is startServe with a policy that is a file already. What the service
+// logs goes to serve.log beside it.
+func serveFile(t *testing.T, bin, file string, env ...string) *child {
+	t.Helper()
+	c := &child{}
+	log, err := os.Create(filepath.Join(filepath.Dir(file), "serve.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
 	command := exec.Command(bin, "serve", "--policy", file, "--grpc", "127.0.0.1:0", "--rest", "127.0.0.1:0")
+	command.Dir = filepath.Dir(file)
 	command.Env = append(os.Environ(), env...)
-	start(t, command, (*exec.Cmd).StderrPipe, func(line string) bool {
+	c.stop = start(t, command, (*exec.Cmd).StderrPipe, func(line string) bool {
+		_, _ = log.WriteString(line + "\n")
 		var said struct{ Msg, GRPC, REST string }
 		if json.Unmarshal([]byte(line), &said) != nil || said.Msg != "serving" {
 			return false
@@ -101,9 +132,9 @@ func portOf(t *testing.T, addr string) string {
 	return port
 }
 
-// start runs a service until the test ends, and waits for the line that says
-// where it listens.
-func start(t *testing.T, command *exec.Cmd, pipe func(*exec.Cmd) (io.ReadCloser, error), ready func(line string) bool) {
+// start runs a service until the test ends or stop is called, and waits for the
+// line that says where it listens. ready hears of every line.
+func start(t *testing.T, command *exec.Cmd, pipe func(*exec.Cmd) (io.ReadCloser, error), ready func(line string) bool) (stop func()) {
 	t.Helper()
 	out, err := pipe(command)
 	if err != nil {
@@ -116,24 +147,30 @@ func start(t *testing.T, command *exec.Cmd, pipe func(*exec.Cmd) (io.ReadCloser,
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	lines := make(chan string, 100)
+	lines, served := make(chan string), make(chan struct{})
+	defer close(served)
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		defer close(lines)
 		for s := bufio.NewScanner(out); s.Scan(); {
 			select {
 			case lines <- s.Text():
-			default: // nobody listens any more; keep the pipe empty
+			case <-served:
+				ready(s.Text())
 			}
 		}
 	}()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		_ = command.Process.Signal(syscall.SIGTERM)
 		kill := time.AfterFunc(10*time.Second, func() { _ = command.Process.Kill() })
 		defer kill.Stop()
+		<-ended // Wait closes the pipe, whatever is in it
 		if err := command.Wait(); err != nil {
 			t.Errorf("%s ended with %v after SIGTERM, and said:\n%s", strings.Join(command.Args[1:], " "), err, errs.String())
 		}
 	})
+	t.Cleanup(stop)
 	var said []string
 	deadline := time.After(20 * time.Second)
 	for {
@@ -143,7 +180,7 @@ func start(t *testing.T, command *exec.Cmd, pipe func(*exec.Cmd) (io.ReadCloser,
 				t.Fatalf("%s ended before it served:\n%s", strings.Join(command.Args[1:], " "), strings.Join(said, "\n"))
 			}
 			if ready(line) {
-				return
+				return stop
 			}
 			said = append(said, line)
 		case <-deadline:

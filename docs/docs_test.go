@@ -6,16 +6,22 @@
 //	sh fails        the same; must fail
 //	sh policy       against a `fetchsvc serve` with the page's last policy
 //	sh norun        not run; only the commands listed in neverRun
-//	yaml policy     a policy file, loaded
+//	sh server PORT  one command that serves at 127.0.0.1:PORT until the page ends
+//	yaml policy     a policy file, loaded; policy.yaml to the commands that follow
 //	yaml refused    a policy file that must not load; the next text block is why
+//	yaml file NAME  a file of that name to the commands that follow
 //	go              a whole file, compiled
 //	json, text      the output of the command above, or valid JSON
+//
+// The commands of a page share an empty directory, and the environment variables
+// of secretVariables, which the service has too; it logs to serve.log.
 //
 // In an output "…" stands for anything: within text, for the other elements of a
 // JSON list, and as a key for the other members of a JSON object.
 package docs_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -26,6 +32,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fetchsvc/fetchsvc/internal/policy"
 )
@@ -45,6 +52,16 @@ var neverRun = []string{
 var fences = []string{
 	"sh", "sh fails", "sh policy", "sh fails policy", "sh norun",
 	"yaml policy", "yaml refused", "go", "json", "text",
+}
+
+// secretVariables are what the policies of the pages take from the environment.
+var secretVariables = []string{
+	"GITHUB_TOKEN=a-token-of-the-pages", "PROXY_PASSWORD=a-password-of-the-pages", "BILLING_KEY_SHA256=" + strings.Repeat("0a", 32),
+}
+
+// known says that a fence's info string is one of those there are.
+func known(info string) bool {
+	return slices.Contains(fences, info) || strings.HasPrefix(info, "sh server ") || strings.HasPrefix(info, "yaml file ")
 }
 
 // fence is one fenced block of a page.
@@ -116,7 +133,7 @@ func TestFencesAreKnown(t *testing.T) {
 	shown := map[string]bool{}
 	for _, p := range readPages(t) {
 		for _, f := range p.fences {
-			if !slices.Contains(fences, f.info) {
+			if !known(f.info) {
 				t.Errorf("%s:%d: the fence says %q, which is none of %q", p.path, f.line, f.info, fences)
 			}
 			if f.info != "sh norun" {
@@ -170,21 +187,24 @@ type runner struct {
 
 	python string // a directory whose python3 is Debian's
 
-	policy string // the last one that the page shows
-	served *child // serves it
+	policy string            // the last one that the page shows
+	served *child            // serves it
+	others map[string]string // the ports of the page's own servers
+	left   bool              // a server was left out, for want of a tool: so is what calls it
 }
 
 func (r *runner) fence(i int) {
 	f := r.page.fences[i]
 	kind, rest, _ := strings.Cut(f.info, " ")
 	switch {
+	case kind == "sh" && strings.HasPrefix(rest, "server "):
+		r.server(f, strings.TrimPrefix(rest, "server "))
 	case kind == "sh" && rest != "norun":
 		r.sh(f, rest, r.output(i))
+	case strings.HasPrefix(f.info, "yaml file "):
+		r.write(strings.TrimPrefix(f.info, "yaml file "), f.text)
 	case f.info == "yaml policy":
-		if _, err := policy.Parse("policy.yaml", []byte(f.text), policy.Options{}); err != nil {
-			r.errorf(f, "the policy does not load:\n%v", err)
-		}
-		r.policy, r.served = f.text, nil
+		r.load(f)
 	case f.info == "yaml refused":
 		r.refused(f, r.output(i))
 	case kind == "go":
@@ -213,20 +233,20 @@ func (r *runner) isOutput(i int) bool {
 }
 
 func (r *runner) sh(f fence, how string, want *fence) {
-	if !hasTools(r.t, f.text) {
+	if !hasTools(r.t, f.text) || r.left && r.callsServer(f.text) {
 		return
 	}
 	c := r.dev
 	if strings.Contains(how, "policy") {
 		c = r.serve(f)
 	}
-	command := exec.CommandContext(r.t.Context(), "bash", "-euo", "pipefail", "-c", c.rewrite(f.text))
+	c = r.reach(c)
+	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute) // some wait for a reload
+	defer cancel()
+	command := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", c.rewrite(f.text))
 	command.Dir = r.dir
-	command.Env = []string{
-		"PATH=" + r.python + string(os.PathListSeparator) + toolPath(filepath.Dir(r.bin)),
-		"HOME=" + r.dir, "LC_ALL=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1",
-		"no_proxy=127.0.0.1,localhost", "FETCHSVC_SERVER=127.0.0.1:" + c.grpc,
-	}
+	command.Env = r.env(c)
+	command.WaitDelay = time.Second // its children may have the pipe
 	out, err := command.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
@@ -236,7 +256,38 @@ func (r *runner) sh(f fence, how string, want *fence) {
 		r.errorf(f, "it ends with %v, want a failure: %v; it prints:\n%s", err, fails, out)
 	}
 	if want != nil {
-		r.compare(*want, c.restore(string(out)))
+		r.compare(*want, strings.ReplaceAll(c.restore(string(out)), r.dir, "…"))
+	}
+}
+
+func (r *runner) env(c *child) []string {
+	return append([]string{
+		"PATH=" + r.python + string(os.PathListSeparator) + toolPath(filepath.Dir(r.bin)),
+		"HOME=" + r.dir, "LC_ALL=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1",
+		"no_proxy=127.0.0.1,localhost", "FETCHSVC_SERVER=127.0.0.1:" + c.grpc,
+	}, secretVariables...)
+}
+
+// reach is c with the page's own servers.
+func (r *runner) reach(c *child) *child {
+	all := *c
+	all.httpbin, all.others = r.dev.httpbin, r.others
+	return &all
+}
+
+// load takes f as the page's policy from here on.
+func (r *runner) load(f fence) {
+	r.policy = r.reach(r.dev).rewrite(f.text)
+	r.write("policy.yaml", r.policy)
+	if r.left && r.callsServer(f.text) {
+		return
+	}
+	if _, err := policy.Load(filepath.Join(r.dir, "policy.yaml"), policy.Options{}); err != nil {
+		r.errorf(f, "the policy does not load:\n%v", err)
+	}
+	if r.served != nil {
+		r.served.stop()
+		r.served = nil
 	}
 }
 
@@ -245,20 +296,33 @@ func (r *runner) serve(f fence) *child {
 		r.t.Fatalf("%s:%d: there is no policy above it", r.page.path, f.line)
 	}
 	if r.served == nil {
-		r.served = startServe(r.t, r.bin, r.dev.rewrite(r.policy), r.dev.httpbin)
+		r.write("policy.yaml", r.policy) // a command may have changed it
+		r.served = serveFile(r.t, r.bin, filepath.Join(r.dir, "policy.yaml"), secretVariables...)
 	}
 	return r.served
 }
 
+// write puts a file of the page beside its policy.
+func (r *runner) write(name, text string) {
+	file := filepath.Join(r.dir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(r.reach(r.dev).rewrite(text)), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 func (r *runner) refused(f fence, want *fence) {
-	_, err := policy.Parse("policy.yaml", []byte(f.text), policy.Options{})
+	file := filepath.Join(r.dir, "policy.yaml")
+	_, err := policy.Parse(file, []byte(f.text), policy.Options{})
 	switch {
 	case err == nil:
 		r.errorf(f, "the policy loads, and the page says it does not")
 	case want == nil:
 		r.errorf(f, "no text block says why it is refused")
 	default:
-		r.compare(*want, err.Error())
+		r.compare(*want, strings.ReplaceAll(err.Error(), r.dir+string(filepath.Separator), ""))
 	}
 }
 
@@ -323,7 +387,7 @@ func checkout(t *testing.T) string {
 // hasTools skips a snippet whose tools this machine lacks; CI has them all.
 func hasTools(t *testing.T, script string) bool {
 	t.Helper()
-	for _, tool := range []string{"curl", "grpcurl"} {
+	for _, tool := range []string{"curl", "grpcurl", "openssl"} {
 		if !regexp.MustCompile(`\b`+tool+`\b`).MatchString(script) && (tool != "grpcurl" || !strings.Contains(script, "stubs.sh")) {
 			continue
 		}

@@ -12,7 +12,7 @@ import (
 
 // requestsCases is the whole table.
 func requestsCases() []requestsCase {
-	return slices.Concat(argumentCases(), sessionCases(), responseCases(), exceptionCases(), retryCases(), httpxCases())
+	return slices.Concat(argumentCases(), sessionCases(), responseCases(), exceptionCases(), egressCases(), retryCases(), httpxCases())
 }
 
 func argumentCases() []requestsCase {
@@ -287,38 +287,6 @@ func rebuilt() (all []string) {
 		}
 	}
 	return all
-}
-
-func retryCases() []requestsCase {
-	return []requestsCase{
-		{
-			row: "Retry: redirect", names: script(testpeer.RedirectChain(302, 3)),
-			fetch: []string{`{"url":"{U}/","redirects":{"max":2}}`}, kind: "TOO_MANY_REDIRECTS",
-			python: `urllib3.PoolManager().request("GET", U, retries=urllib3.Retry(redirect=2))`, raises: "MaxRetryError",
-		},
-		{
-			row: "Retry: history", names: script(testpeer.RedirectChain(302, 2)),
-			fetch: []string{`{"url":"{U}/"}`},
-			look: func(_ *testing.T, all []*fetchAnswer) any {
-				return []any{each(all[0].res["history"], "status"), len(list(all[0].res["attempts"]))}
-			},
-			want: `[[302,302],3]`,
-			python: `h = urllib3.PoolManager().request("GET", U).retries.history
-out = [[e.status for e in h], len(h) + 1]`,
-		},
-		{
-			row: "Retry: remove_headers_on_redirect",
-			names: func(t *testing.T, _ *requestsWorld) map[string]string {
-				to := testpeer.Raw(t, testpeer.OK).URL
-				return map[string]string{"U": testpeer.Raw(t, testpeer.RedirectTo(302, to)).URL}
-			},
-			fetch: []string{`{"url":"{U}/","headers":[{"name":"Authorization","value":"t"},{"name":"X-Key","value":"k"}]}`},
-			look: func(_ *testing.T, all []*fetchAnswer) any {
-				return each(all[0].res["history"], "dropped_headers")
-			},
-			want: `[["Authorization","X-Key"]]`,
-		},
-	}
 }
 
 // stranger is a certificate that nobody trusts.

@@ -167,23 +167,7 @@ func TestFromRequests(t *testing.T) {
 		}
 		t.Run(c.row, func(t *testing.T) { c.run(t, w) })
 	}
-	t.Run("not there yet", func(t *testing.T) { refused(t, w) })
 	t.Logf("%d cases, %d of them by requests too", len(requestsCases()), compared)
-}
-
-// refused are the options that the page says are.
-func refused(t *testing.T, w *requestsWorld) {
-	for option, reason := range map[string]string{
-		`"proxy":"http://127.0.0.1:9"`:                 "NOT_GRANTED",
-		`"ca_pem":"x"`:                                 "NOT_GRANTED",
-		`"client_cert":{"cert_pem":"x","key_pem":"x"}`: "NOT_GRANTED",
-		`"skip_verify":true`:                           "NOT_GRANTED",
-		`"retry":{"max_attempts":2}`:                   "INVALID_REQUEST",
-	} {
-		if a := w.fetch(t, `{"url":"http://127.0.0.1:9/",`+option+`}`); a.reason != reason {
-			t.Errorf("%s is answered %q (%s), want %s: the page says that it is not there yet", option, a.reason, a.detail, reason)
-		}
-	}
 }
 
 // run makes the call through each door, then by requests, against one upstream.

@@ -24,13 +24,17 @@ import (
 	"github.com/fetchsvc/fetchsvc/internal/testpeer"
 )
 
-// requestsPolicy opens every upstream of the cases.
+// requestsPolicy opens every upstream of the cases, and grants what requests may
+// decide for itself.
 const requestsPolicy = `
+defaults:
+  retry: {max: {max_attempts: 10}, budget: {unlimited: true}}
 upstreams:
   - name: peers
     hosts: ["127.0.0.1:*", "localhost:*"]
     schemes: [http, https]
     unsafe_allow_addresses: [127.0.0.0/8, "::1"]
+    grants: [request_proxy, request_ca, request_client_cert, unsafe_skip_verify]
 `
 
 // requestsWorld is a running service, a client for each door, and requests.
@@ -50,7 +54,7 @@ func newRequestsWorld(t *testing.T) *requestsWorld {
 	if err := os.WriteFile(w.caFile, w.ca.PEM(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := startServe(t, build(t), requestsPolicy, "", "SSL_CERT_FILE="+w.caFile)
+	c := startServe(t, build(t), requestsPolicy, "SSL_CERT_FILE="+w.caFile)
 	w.rest = "http://127.0.0.1:" + c.rest
 	conn, err := grpc.NewClient("127.0.0.1:"+c.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {

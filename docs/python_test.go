@@ -28,7 +28,7 @@ func TestPython(t *testing.T) {
 	}
 	t.Parallel()
 	dependOnSources(t)
-	service := startServe(t, build(t), requestsPolicy, "")
+	service := startServe(t, build(t), requestsPolicy)
 	dir, python, httpbin := t.TempDir(), pythonDir(t), testpeer.HTTPBin(t)
 
 	run := func(t *testing.T, name string, args ...string) (string, error) {
