@@ -192,20 +192,6 @@ func (r *resumption) plan(res *http.Response, why string) verdict {
 	return v
 }
 
-// asks is how long the upstream wants to be left alone, and what says so.
-func (r *resumption) asks(res *http.Response) (wait time.Duration, by string) {
-	if r.hop.retry.IgnoreRetryAfter {
-		return 0, ""
-	}
-	wait, by = r.least, "the stream's retry"
-	if res != nil {
-		if d, header, ok := retryAfter(res.StatusCode, res.Header, time.Now()); ok && d > wait {
-			wait, by = d, header
-		}
-	}
-	return wait, by
-}
-
 // giveUp ends the stream with what broke it and why it was not continued.
 func (r *resumption) giveUp(broke *fault.Error, v verdict) error {
 	all := r.live.call.tries.attempts
