@@ -93,8 +93,11 @@ func refusesNothing(fd protoreflect.FieldDescriptor) bool {
 func (c *config) field(fd protoreflect.FieldDescriptor) (object, error) {
 	rules := fieldRules(fd)
 	text := member{"description", comment(fd)}
+	if fd.IsMap() && fd.MapValue().Kind() != protoreflect.StringKind {
+		return nil, unsupported(fd, "a map of other than texts")
+	}
 	if fd.IsMap() {
-		return nil, unsupported(fd, "a map")
+		return append(object{text}, mapSchema(rules.GetMap())...), nil
 	}
 	if !fd.IsList() {
 		s, err := c.value(fd, rules)
@@ -109,6 +112,15 @@ func (c *config) field(fd protoreflect.FieldDescriptor) (object, error) {
 		s = append(s, member{"uniqueItems", true})
 	}
 	return s, err
+}
+
+// mapSchema is a mapping whose keys are free; its values are texts.
+func mapSchema(rules *validate.MapRules) object {
+	s := object{{"type", "object"}, {"additionalProperties", textSchema(rules.GetValues().GetString())}, {"minProperties", 1}}
+	if rules.HasMaxPairs() {
+		s = append(s, member{"maxProperties", rules.GetMaxPairs()})
+	}
+	return s
 }
 
 // value is the schema of one value of fd.

@@ -57,7 +57,7 @@ func TestPolicySchemaComplete(t *testing.T) {
 			if words, _ := at(schema, "properties", fd.TextName(), "description").(string); words == "" {
 				t.Errorf("%s is missing or has no words", fd.FullName())
 			}
-			if fd.Message() != nil && fd.Message().ParentFile().Package() == md.ParentFile().Package() {
+			if fd.Message() != nil && !fd.IsMap() && fd.Message().ParentFile().Package() == md.ParentFile().Package() {
 				walk(fd.Message(), at(doc, "$defs", string(fd.Message().Name())))
 			}
 		}
@@ -94,6 +94,10 @@ func TestPolicySchemaJudges(t *testing.T) {
 		{"no such word", up("mode: off"), "enum"},
 		{"out of bounds", up("retry: {max_attempts: 11}"), "maximum"},
 		{"no scheme", "credentials: [{name: a, bind: [https://a.example]}]", "oneOf"},
+		{"claims", up("allow: {claims: {realm.team: a}}"), ""},
+		{"no claims", up("allow: {claims: {}}"), "minProperties"},
+		{"a claim that is no text", up("allow: {claims: {admin: true}}"), "type"},
+		{"a claim of nothing", up("allow: {claims: {admin: ''}}"), "minLength"},
 		{"an empty list", up("allow: {callers: []}"), "minItems"},
 		{"an empty text", up("credential: ''"), "minLength"},
 		{"nothing", up("credential: null"), "type"},
@@ -148,6 +152,12 @@ func judge(doc map[string]any, schema map[string]any, v any) (faults []string) {
 				fail(has || !isObject, fmt.Sprint(name, ": missing"))
 			}
 		case "additionalProperties":
+			if values, ok := rule.(map[string]any); ok { // any key
+				for _, sub := range members {
+					faults = append(faults, judge(doc, values, sub)...)
+				}
+				continue
+			}
 			for name, sub := range members {
 				known, ok := at(schema, "properties", name).(map[string]any)
 				if fail(ok, name+": unknown"); ok {
@@ -190,6 +200,10 @@ func judge(doc map[string]any, schema map[string]any, v any) (faults []string) {
 			fail(!isList || len(items) >= int(rule.(float64)), "minItems")
 		case "maxItems":
 			fail(!isList || len(items) <= int(rule.(float64)), "maxItems")
+		case "minProperties":
+			fail(!isObject || len(members) >= int(rule.(float64)), "minProperties")
+		case "maxProperties":
+			fail(!isObject || len(members) <= int(rule.(float64)), "maxProperties")
 		case "uniqueItems":
 			seen := map[string]bool{}
 			for _, item := range items {

@@ -14,6 +14,12 @@ type ruled interface {
 	GetCallers() []string
 	GetMethods() []string
 	GetPaths() []string
+	GetClaims() map[string]string
+}
+
+// isEmptyRule says that in names no calls in particular.
+func isEmptyRule(in ruled) bool {
+	return len(in.GetCallers())+len(in.GetMethods())+len(in.GetPaths())+len(in.GetClaims()) == 0
 }
 
 // rule is a set of calls: those that match every list that is not empty.
@@ -21,6 +27,7 @@ type rule struct {
 	callers []nameGlob
 	methods methodSet
 	paths   []glob
+	claims  claimSet
 	// How the file has them, for those who ask.
 	text ruled
 	// broken: a list has a fault, so the rule is wider here than it was meant.
@@ -35,17 +42,20 @@ const (
 	byCaller
 	byMethod
 	byPath
+	byClaim
 )
 
 // misses gives the list that keeps a call out of the rule; nothing: it is in.
-func (r *rule) misses(caller, method string, path decodedPath) part {
+func (r *rule) misses(q *Query, path decodedPath) part {
 	switch {
-	case len(r.callers) > 0 && !slices.ContainsFunc(r.callers, func(g nameGlob) bool { return g.match(caller) }):
+	case len(r.callers) > 0 && !slices.ContainsFunc(r.callers, func(g nameGlob) bool { return g.match(q.Caller) }):
 		return byCaller
-	case !r.methods.empty() && !r.methods.has(method):
+	case !r.methods.empty() && !r.methods.has(q.Method):
 		return byMethod
 	case len(r.paths) > 0 && !slices.ContainsFunc(r.paths, func(g glob) bool { return g.match(path) }):
 		return byPath
+	case len(r.claims) > 0 && r.claims.missing(q.Claims) != "":
+		return byClaim
 	}
 	return nothing
 }
@@ -55,7 +65,8 @@ func (r *rule) covers(other *rule) bool {
 	return !r.broken && !other.broken &&
 		(len(r.callers) == 0 || len(other.callers) > 0 && all(other.callers, r.callers, nameGlob.covers)) &&
 		(r.methods.empty() || !other.methods.empty() && r.methods.covers(other.methods)) &&
-		(len(r.paths) == 0 || len(other.paths) > 0 && all(other.paths, r.paths, glob.covers))
+		(len(r.paths) == 0 || len(other.paths) > 0 && all(other.paths, r.paths, glob.covers)) &&
+		r.claims.covers(other.claims)
 }
 
 // all says that each of inner is covered by one of outer.
@@ -69,7 +80,7 @@ func all[T any](inner, outer []T, covers func(T, T) bool) bool {
 }
 
 // moreSpecific orders the entries of routes, which have one path at most: by
-// path, then by methods, then by callers; a narrower list goes first.
+// path, then by methods, callers and claims; a narrower list goes first.
 func (r *rule) moreSpecific(other *rule) int {
 	switch {
 	case len(r.paths) != len(other.paths):
@@ -80,8 +91,11 @@ func (r *rule) moreSpecific(other *rule) int {
 	if n := narrower(r.methods.empty(), other.methods.empty(), r.methods.covers(other.methods), other.methods.covers(r.methods)); n != 0 {
 		return n
 	}
-	return narrower(len(r.callers) == 0, len(other.callers) == 0,
-		all(other.callers, r.callers, nameGlob.covers), all(r.callers, other.callers, nameGlob.covers))
+	if n := narrower(len(r.callers) == 0, len(other.callers) == 0,
+		all(other.callers, r.callers, nameGlob.covers), all(r.callers, other.callers, nameGlob.covers)); n != 0 {
+		return n
+	}
+	return narrower(len(r.claims) == 0, len(other.claims) == 0, r.claims.covers(other.claims), other.claims.covers(r.claims))
 }
 
 // narrower orders two lists, of which an empty one is about everything.
@@ -138,7 +152,7 @@ func (r *rule) String() string {
 	for _, l := range []struct {
 		name   string
 		values []string
-	}{{"callers", r.text.GetCallers()}, {"methods", r.text.GetMethods()}, {"paths", r.text.GetPaths()}} {
+	}{{"callers", r.text.GetCallers()}, {"methods", r.text.GetMethods()}, {"paths", r.text.GetPaths()}, {"claims", r.claims.words()}} {
 		if len(l.values) > 0 {
 			parts = append(parts, l.name+" ["+clipList(l.values)+"]")
 		}
@@ -169,8 +183,8 @@ func (c *compiler) access(path string, in *policyv1.Upstream) access {
 	a := access{report: in.GetMode() == "report", loose: in.GetUnsafeAmbiguousPaths()}
 	if allow := in.GetAllow(); allow != nil {
 		a.allow = c.rule(path+".allow", allow)
-		if len(allow.GetCallers())+len(allow.GetMethods())+len(allow.GetPaths()) == 0 {
-			c.failf(path+".allow", "without callers, methods or paths it allows everything: give some, or take it out")
+		if isEmptyRule(allow) {
+			c.failf(path+".allow", "without callers, methods, paths or claims it allows everything: give some, or take it out")
 		}
 	}
 	a.deny = c.denies(path+".deny", "deny", in.GetDeny())
@@ -191,7 +205,7 @@ func (c *compiler) denies(path, name string, in *policyv1.Deny) []denyRule {
 	if in == nil {
 		return nil
 	}
-	own := len(in.GetCallers())+len(in.GetMethods())+len(in.GetPaths()) > 0
+	own := !isEmptyRule(in)
 	var out []denyRule
 	for i, r := range in.GetRules() {
 		at := fmt.Sprintf("rules[%d]", i)
@@ -205,9 +219,9 @@ func (c *compiler) denies(path, name string, in *policyv1.Deny) []denyRule {
 	case in.GetMode() != "" && len(in.GetRules()) > 0:
 		c.failf(path+".mode", "each rule of the list has a mode of its own: write it there")
 	case own && len(in.GetRules()) > 0:
-		c.failf(path+".rules", "there are callers, methods or paths beside it: make them a rule of the list too")
+		c.failf(path+".rules", "there are callers, methods, paths or claims beside it: make them a rule of the list too")
 	case !own && len(in.GetRules()) == 0:
-		c.failf(path, "a deny rule needs callers, methods or paths, and refuses what matches all that are given; to refuse everything, leave the upstream out")
+		c.failf(path, "a deny rule needs callers, methods, paths or claims, and refuses what matches all that are given; to refuse everything, leave the upstream out")
 	case own:
 		d := denyRule{rule: c.rule(path, in), name: name, report: in.GetMode() == "report"}
 		d.methods.fold = true
@@ -216,7 +230,7 @@ func (c *compiler) denies(path, name string, in *policyv1.Deny) []denyRule {
 	return out
 }
 
-// rule reads the three lists.
+// rule reads the lists.
 func (c *compiler) rule(path string, in ruled) rule {
 	r, before := rule{text: in}, len(c.problems)
 	for i, s := range in.GetCallers() {
@@ -242,6 +256,10 @@ func (c *compiler) rule(path string, in ruled) rule {
 		}
 		r.paths = append(r.paths, g)
 	}
+	r.claims = c.claims(path+".claims", in.GetClaims())
+	if len(in.GetClaims()) > 0 && !c.issues {
+		c.failf(path+".claims", "no call has claims, because there are no `issuers` of tokens: list who signs them")
+	}
 	r.broken = len(c.problems) > before
 	return r
 }
@@ -258,7 +276,7 @@ func (c *compiler) shadows(path string, up *Upstream, in *policyv1.Upstream) {
 			}
 		}
 		for k := range a.deny {
-			if d := &a.deny[k]; !d.report && len(d.callers) == 0 && d.methods.empty() && all([]glob{g}, d.paths, glob.covers) {
+			if d := &a.deny[k]; !d.report && len(d.callers) == 0 && d.methods.empty() && len(d.claims) == 0 && all([]glob{g}, d.paths, glob.covers) {
 				c.failf(at, "it can never be allowed, because %s refuses all of it", d.name)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -22,6 +23,7 @@ type compiler struct {
 	callers     []string
 	credentials map[string]*Credential
 	used        map[string]bool // credentials that an upstream names
+	issues      bool            // there are issuers of tokens
 }
 
 func (c *compiler) fail(path string, err error) {
@@ -44,14 +46,20 @@ func compile(file *policyv1.Policy, dir string, opts Options) (*Snapshot, []prob
 	}
 	c := compiler{dir: dir, opts: opts, credentials: map[string]*Credential{}, used: map[string]bool{}}
 	s := &Snapshot{index: newIndex()}
+	c.issues = len(file.GetIssuers()) > 0
 	c.identities(file, s)
 	base := c.defaults(file.GetDefaults())
+	c.issuers(file, s, base)
+	c.callerProofs(file, s)
 	s.Batch = c.batch(file.GetBatch())
 	names := map[string]bool{}
 	for i, in := range file.GetUpstreams() {
 		path := fmt.Sprintf("upstreams[%d]", i)
 		if names[in.GetName()] {
 			c.failf(path+".name", "upstream %q is defined twice", in.GetName())
+		}
+		if strings.HasPrefix(in.GetName(), systemPrefix) {
+			c.failf(path+".name", "names that begin with %s are of fetchsvc's own calls: choose another", systemPrefix)
 		}
 		names[in.GetName()] = true
 		s.Upstreams = append(s.Upstreams, c.upstream(path, &s.index, base, in))
@@ -126,8 +134,8 @@ func (c *compiler) route(path, name string, up *Upstream, own, defaults level, i
 	r.MinRate = cmp.Or(c.size(path+".min_rate", in.GetMinRate(), 0, math.MaxInt64), up.Base.MinRate)
 	r.Credential = c.credential(path+".credential", up, up.Base.Credential, in.GetCredential())
 	r.rule = c.rule(path, in)
-	if len(in.GetMethods())+len(in.GetPaths())+len(in.GetCallers()) == 0 {
-		c.failf(path, "a route needs methods, paths or callers: what holds for all calls goes into the upstream itself")
+	if isEmptyRule(in) {
+		c.failf(path, "a route needs methods, paths, callers or claims: what holds for all calls goes into the upstream itself")
 	}
 	for name, clock := range map[string]*durationpb.Duration{"tls": in.GetTimeouts().GetTls(), "dns": in.GetTimeouts().GetDns()} {
 		if clock != nil {

@@ -18,17 +18,23 @@ import (
 )
 
 func (c *compiler) connection(path string, base Connection, in *policyv1.Upstream) Connection {
-	out := Connection{
+	return Connection{
 		Proxy: c.proxy(path+".proxy", base.Proxy, in.GetProxy()),
 		TLS:   c.tls(path+".tls", base.TLS, in.GetTls()),
+
+		AllowAddresses: c.prefixes(path+".unsafe_allow_addresses", in.GetUnsafeAllowAddresses()),
 	}
-	for i, s := range in.GetUnsafeAllowAddresses() {
+}
+
+// prefixes reads a list of address ranges.
+func (c *compiler) prefixes(path string, in []string) (out []netip.Prefix) {
+	for i, s := range in {
 		prefix, err := parsePrefix(s)
 		if err != nil {
-			c.fail(fmt.Sprintf("%s.unsafe_allow_addresses[%d]", path, i), err)
+			c.fail(fmt.Sprintf("%s[%d]", path, i), err)
 			continue
 		}
-		out.AllowAddresses = append(out.AllowAddresses, prefix)
+		out = append(out, prefix)
 	}
 	return out
 }
@@ -103,7 +109,7 @@ func (p *Proxy) parseURL(s string) error {
 	case u.User != nil:
 		return fmt.Errorf("a user name and a password do not stand in the URL: use `username` and `password: {secret: …}`")
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "":
-		return fmt.Errorf("a proxy is an address without a path: write %s://%s", u.Scheme, u.Host)
+		return fmt.Errorf("a proxy is an address without a path: write %s://proxy.example:3128", u.Scheme) // part of what stands there may be a password
 	}
 	host, err := target.ParseHost(bracket(u.Hostname()))
 	if err != nil {

@@ -163,6 +163,9 @@ func (c *compiler) retry(path string, base Retry, in *policyv1.Retry) Retry {
 	}
 	if k := in.GetIdempotencyKey(); k != nil {
 		out.IdempotencyHeader = c.headerName(path+"idempotency_key.header", base.IdempotencyHeader, k.GetHeader())
+		if slices.Contains(neverKeys, out.IdempotencyHeader) {
+			c.failf(path+"idempotency_key.header", "%s has a meaning of its own, so the key would be lost on the way and a repeated request be two: name the header that the upstream reads, such as Idempotency-Key", out.IdempotencyHeader)
+		}
 		out.GenerateKey = override(base.GenerateKey, k.Generate)
 		out.keyMethods = c.methods(path+"idempotency_key.methods", base.keyMethods, k.GetMethods())
 	}
@@ -215,8 +218,22 @@ func (c *compiler) headerName(path, base, name string) string {
 	return http.CanonicalHeaderKey(name)
 }
 
+// ofConnections are headers that fetchsvc sets itself or that belong to one
+// connection (RFC 9110 section 7.6.1).
+var ofConnections = []string{
+	"Connection", "Content-Length", "Expect", "Host", "Http2-Settings", "Keep-Alive", "Proxy-Authenticate",
+	"Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// neverKeys cannot carry an idempotency key: they do not arrive as they are given,
+// or mean something else.
+var neverKeys = append([]string{
+	"Accept", "Accept-Encoding", "Authorization", "Content-Encoding", "Content-Type", "Cookie", "If-Match",
+	"If-None-Match", "If-Range", "Last-Event-Id", "Range", "User-Agent",
+}, ofConnections...)
+
 // neverKept are headers that prove who the caller is to one origin.
-var neverKept = []string{"Authorization", "Cookie", "Proxy-Authorization", "Host", "Content-Length", "Transfer-Encoding"}
+var neverKept = append([]string{"Authorization", "Cookie"}, ofConnections...)
 
 func (c *compiler) redirects(path string, base Redirects, in *policyv1.Redirects) Redirects {
 	if in == nil {

@@ -102,6 +102,9 @@ func schemaAt(path string) (fd protoreflect.FieldDescriptor, oneof protoreflect.
 		if fd = md.Fields().ByName(protoreflect.Name(step)); fd == nil {
 			return nil, md.Oneofs().ByName(protoreflect.Name(step))
 		}
+		if fd.IsMap() {
+			return fd, nil
+		}
 		if isMessage(fd) {
 			md = fd.Message()
 		}

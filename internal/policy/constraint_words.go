@@ -35,6 +35,8 @@ func constraintWords(v *protovalidate.Violation, whole, path string, given bool)
 		return fmt.Sprintf("%s[%d]", path, i), fmt.Sprintf("%v is given twice: take one out", value.List().Get(i))
 	case id == "repeated.max_items":
 		return path, fmt.Sprintf("has %d members: at most %d are allowed", value.List().Len(), rules.GetRepeated().GetMaxItems())
+	case id == "map.max_pairs":
+		return path, fmt.Sprintf("has %d members: at most %d are allowed", value.Map().Len(), rules.GetMap().GetMaxPairs())
 	case id == "string.in":
 		return path, choiceWords(value.String(), rules.GetString().GetIn())
 	case id == "string.pattern":

@@ -12,6 +12,8 @@ import (
 type Query struct {
 	// Caller is the verified identity, or Anonymous.
 	Caller string
+	// Claims are those of the caller's token, verified; nil: there is none.
+	Claims map[string]any
 	Method string
 	URL    target.URL
 }
@@ -56,6 +58,11 @@ func (s *Snapshot) decide(q Query, tr *Trace) (Decision, error) {
 	if err != nil {
 		return Decision{}, err
 	}
+	return up.decide(q, tr)
+}
+
+// decide goes through the rules of up.
+func (up *Upstream) decide(q Query, tr *Trace) (Decision, error) {
 	d := Decision{Route: up.Base}
 	var path decodedPath
 	if up.access.paths {
@@ -70,7 +77,7 @@ func (s *Snapshot) decide(q Query, tr *Trace) (Decision, error) {
 	}
 	for i := range up.access.deny {
 		rule := &up.access.deny[i]
-		missed := rule.misses(q.Caller, q.Method, path)
+		missed := rule.misses(&q, path)
 		tr.rule(rule.name, &rule.rule, missed, q)
 		if missed != nothing {
 			continue
@@ -81,7 +88,7 @@ func (s *Snapshot) decide(q Query, tr *Trace) (Decision, error) {
 		tr.passed()
 	}
 	if allow := &up.access.allow; allow.text != nil {
-		missed := allow.misses(q.Caller, q.Method, path)
+		missed := allow.misses(&q, path)
 		tr.rule("allow", allow, missed, q)
 		if missed != nothing {
 			if err := up.refuse(&d, up.access.report, q, "upstream %q allows %s", up.Name, allow.only(missed, q)); err != nil {
@@ -92,8 +99,8 @@ func (s *Snapshot) decide(q Query, tr *Trace) (Decision, error) {
 	}
 	for i := range up.entries {
 		e := &up.entries[i]
-		missed := e.rule.misses(q.Caller, q.Method, path)
-		tr.rule(e.route.Name, &e.route.rule, missed, q)
+		missed := e.rule.misses(&q, path)
+		tr.entry(e, missed, q)
 		if missed == nothing {
 			d.Route = e.route
 			break
@@ -114,7 +121,7 @@ func (up *Upstream) refuse(d *Decision, report bool, q Query, format string, arg
 	return fault.Newf(fault.PolicyDenied, "%s %s is denied to caller %q: %s", q.Method, q.URL.Place(), q.Caller, reason)
 }
 
-// of is what of q is not in the list.
+// of is what of q is not in the list; not for claims.
 func (p part) of(q Query) string {
 	switch p {
 	case byCaller:
@@ -127,10 +134,13 @@ func (p part) of(q Query) string {
 }
 
 // only says what the rule is about and q is not of. It does not tell one caller
-// which others there are.
+// which others there are, nor what their tokens say.
 func (r *rule) only(p part, q Query) string {
-	if p == byCaller {
+	switch p {
+	case byCaller:
 		return "other callers only"
+	case byClaim:
+		return fmt.Sprintf("calls with another claim %q only", r.claims.missing(q.Claims))
 	}
 	return r.list(p) + " only, and " + p.of(q) + " is not among them"
 }

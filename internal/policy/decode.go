@@ -89,12 +89,48 @@ func (d *document) field(k, v *yaml.Node, path string, m protoreflect.Message, f
 		d.refuse(k, v, path, "has no value: write %s, or take the key out", wanted(fd))
 	case fd.IsList():
 		d.list(k, v, path, m, fd, depth)
+	case fd.IsMap():
+		d.texts(k, v, path, m, fd)
 	case isMessage(fd):
 		d.message(k, v, path, m.Mutable(fd).Message(), depth+1)
 	default:
 		if value, ok := d.scalar(k, v, path, fd); ok {
 			m.Set(fd, value)
 		}
+	}
+}
+
+// texts reads a mapping whose keys are free, and whose values are texts.
+func (d *document) texts(k, v *yaml.Node, path string, m protoreflect.Message, fd protoreflect.FieldDescriptor) {
+	switch {
+	case !d.isPlain(k, v, path):
+		return
+	case v.Kind != yaml.MappingNode:
+		d.refuse(k, v, path, "must be a mapping, not %s: write %s", kindWords(v), wanted(fd))
+		return
+	case len(v.Content) == 0:
+		d.refuse(k, v, path, "is an empty mapping, which says nothing: write %s, or take the key out", wanted(fd))
+		return
+	}
+	first := make(map[string]*yaml.Node, len(v.Content)/2)
+	into := m.Mutable(fd).Map()
+	for i := 0; i+1 < len(v.Content); i += 2 {
+		key, value := v.Content[i], v.Content[i+1]
+		at := joinPath(path, key.Value)
+		switch {
+		case !d.isKey(key, path):
+		case key.Value == "":
+			d.refuse(nil, key, path, "has an empty key: write %s", wanted(fd))
+		case first[key.Value] != nil:
+			d.failAt(positionOf(nil, key), at, "key %q is given twice, first on line %d: merge the two", shortened(key.Value), first[key.Value].Line)
+		case isNull(value) && value.Style&yaml.TaggedStyle == 0 && value.Anchor == "":
+			d.refuse(key, value, at, "has no value: write one, or take the key out")
+		default:
+			if text, ok := d.scalar(key, value, at, fd.MapValue()); ok {
+				into.Set(protoreflect.ValueOfString(key.Value).MapKey(), text)
+			}
+		}
+		first[key.Value] = key
 	}
 }
 
@@ -156,9 +192,10 @@ func (d *document) refuse(key, n *yaml.Node, path, format string, args ...any) {
 	d.spoil(path)
 }
 
-// isMessage says that fd is a group of keys; a duration is text.
+// isMessage says that fd is a group of keys that the schema names; a duration is
+// text.
 func isMessage(fd protoreflect.FieldDescriptor) bool {
-	return fd.Message() != nil && !isDuration(fd)
+	return fd.Message() != nil && !isDuration(fd) && !fd.IsMap()
 }
 
 func isDuration(fd protoreflect.FieldDescriptor) bool {

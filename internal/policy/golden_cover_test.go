@@ -131,7 +131,7 @@ type field struct {
 // clear takes the field out, and gives how to put it back.
 func (f field) clear() (restore func()) {
 	value := f.m.Get(f.fd)
-	if f.fd.IsList() { // which Clear would empty
+	if f.fd.IsList() || f.fd.IsMap() { // which Clear would empty
 		value = proto.Clone(f.m.Interface()).ProtoReflect().Get(f.fd)
 	}
 	f.m.Clear(f.fd)

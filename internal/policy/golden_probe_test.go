@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -29,12 +30,20 @@ func newProbe(g *golden, s *Snapshot, question string) *probe {
 	if !ok {
 		caller = Anonymous
 	}
+	var claims map[string]any
+	caller, token, hasToken := strings.Cut(caller, " with ")
+	if hasToken {
+		if err := json.Unmarshal([]byte(token), &claims); err != nil {
+			p.decision = "    -> no claims: " + err.Error() + "\n"
+			return p
+		}
+	}
 	u, err := target.Parse(raw)
 	if err != nil {
 		p.decision = "    -> no URL: " + err.Error() + "\n"
 		return p
 	}
-	q := Query{Caller: caller, Method: method, URL: u}
+	q := Query{Caller: caller, Claims: claims, Method: method, URL: u}
 	d, err := s.Decide(q)
 	told, trace, tellErr := s.Explain(q)
 	p.trace, p.url = trace, u

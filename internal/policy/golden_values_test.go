@@ -51,7 +51,18 @@ func (p *probe) policyValue(key string) string {
 	if name, ok := strings.CutPrefix(key, "operator "); ok {
 		return fmt.Sprint(s.Operator(name))
 	}
+	if name, ok := strings.CutPrefix(key, "caller "); ok {
+		return callerWords(s, name)
+	}
+	if rest, ok := strings.CutPrefix(key, "token "); ok {
+		return tokenWords(s, rest)
+	}
+	if name, ok := strings.CutPrefix(key, "issuer "); ok {
+		return issuerWords(s, name)
+	}
 	switch key {
+	case "anonymous":
+		return fmt.Sprint(s.Proofs.AllowAnonymous)
 	case "batch.concurrency":
 		return fmt.Sprintf("%d (max %d)", s.Batch.Concurrency, s.Batch.Max)
 	case "callers":

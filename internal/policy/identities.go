@@ -11,7 +11,7 @@ import (
 // Anonymous is the caller that has not proved who it is.
 const Anonymous = "anonymous"
 
-// identities reads callers, operators and credentials.
+// identities reads callers' names, operators and credentials.
 func (c *compiler) identities(file *policyv1.Policy, s *Snapshot) {
 	c.callers = []string{Anonymous}
 	seen := map[string]bool{}
@@ -20,14 +20,13 @@ func (c *compiler) identities(file *policyv1.Policy, s *Snapshot) {
 		switch name := in.GetName(); {
 		case name == Anonymous:
 			c.failf(path+".name", "%q is who has not proved who it is, and needs no entry", name)
+		case name == System:
+			c.failf(path+".name", "%q is fetchsvc itself: choose another name", name)
 		case seen[name]:
 			c.failf(path+".name", "caller %q is defined twice", name)
 		}
 		seen[in.GetName()] = true
 		c.callers = append(c.callers, in.GetName())
-		if key := in.GetApiKey(); key != nil {
-			c.secret(path+".api_key.secret", key, c.opts.CheckSecret)
-		}
 	}
 	s.Callers = c.callers[1:]
 	for i, pattern := range file.GetOperators() {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -18,6 +19,8 @@ type Options struct {
 	CheckSecret func(ref string) error
 	// CheckPEM is that for secrets of several lines: private keys.
 	CheckPEM func(ref string) error
+	// CheckKeyHash is that for the digests of callers' keys. Default: CheckSecret.
+	CheckKeyHash func(ref string) error
 }
 
 // Bounds of what is read: a policy is written by people.
@@ -85,6 +88,7 @@ func build(source, dir, digest string, files []textFile, opts Options) (*Snapsho
 	if len(faults) > 0 {
 		return nil, &Error{Problems: faults}
 	}
+	s.Blank = !slices.ContainsFunc(b.docs, func(d *document) bool { return d.root != nil })
 	s.Generation, s.Source, s.SHA256, s.LoadedAt, s.Warnings = 1, source, digest, time.Now(), warnings
 	return s, nil
 }

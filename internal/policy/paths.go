@@ -29,6 +29,7 @@ const (
 	doubtEncodedBackslash = "it has an encoded backslash (%5C)"
 	doubtEncodedDot       = "it has an encoded dot (%2E)"
 	doubtEncodedSemicolon = "it has an encoded semicolon (%3B)"
+	doubtTail             = "a segment of it ends with a dot or a space, which some servers drop"
 	doubtTwice            = "it is percent-encoded twice (%25 and two hexadecimal digits)"
 	doubtUTF8             = "its decoded form is not valid UTF-8"
 )
@@ -45,6 +46,9 @@ func decodePath(p string) (path decodedPath, ambiguous string) {
 		if ambiguous == "" && hasEscape(text) {
 			ambiguous = doubtTwice
 		}
+	}
+	if ambiguous == "" && hasTail(text) {
+		ambiguous = doubtTail
 	}
 	if ambiguous == "" && !utf8.ValidString(text) {
 		ambiguous = doubtUTF8
@@ -112,6 +116,16 @@ func escapeDoubt(s string) string {
 		return doubtControl
 	}
 	return ""
+}
+
+// hasTail says that a segment of a decoded path ends with a dot or a space.
+func hasTail(text string) bool {
+	for i := 0; i < len(text); i++ {
+		if (text[i] == '.' || text[i] == ' ') && (i+1 == len(text) || text[i+1] == '/') {
+			return true
+		}
+	}
+	return false
 }
 
 func isControl(c byte) bool { return c < ' ' || c == 0x7f }

@@ -26,13 +26,18 @@ func (d *document) locate(path string) position {
 	n := d.root
 	var at position
 	for path != "" && n != nil {
+		whole := path
 		var step string
 		step, path = nextStep(path)
 		var key, next *yaml.Node
 		if i, err := strconv.Atoi(step); err == nil && n.Kind == yaml.SequenceNode && i < len(n.Content) {
 			next = n.Content[i]
 		} else if n.Kind == yaml.MappingNode {
-			key, next = child(n, step)
+			if key, next = child(n, step); next == nil { // a key with dots
+				if key, next = child(n, whole); next != nil {
+					path = ""
+				}
+			}
 		}
 		if next == nil {
 			return at

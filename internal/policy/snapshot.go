@@ -23,13 +23,19 @@ type Snapshot struct {
 	Upstreams []*Upstream
 	// Callers are the names that the file defines.
 	Callers []string
+	// Proofs are how they prove who they are.
+	Proofs Proofs
 	// Batch bounds FetchBatch.
 	Batch Batch
+	// Blank: its text says nothing at all, as after a write that was cut off. A policy
+	// that is meant to deny everything says {}.
+	Blank bool
 	// Warnings are what the file says to no effect, with line and column.
 	Warnings []string
 
 	index     index
 	operators []nameGlob
+	system    []*Upstream
 }
 
 // Batch bounds the calls of one batch that are in flight at once.

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/fetchsvc/fetchsvc/internal/target"
@@ -12,6 +13,8 @@ type Trace struct {
 	Rules []Considered
 	// More counts upstreams that have nothing to do with the URL's host.
 	More int
+
+	noted map[*Route]bool
 }
 
 // Considered is one rule that was looked at.
@@ -45,11 +48,35 @@ func (tr *Trace) rule(name string, r *rule, missed part, q Query) {
 		tr.note(name, true, "it has "+r.String())
 		return
 	}
-	if missed == byCaller { // whose names are nobody else's business
+	switch missed { // names and claims of others are nobody's business
+	case byCaller:
 		tr.note(name, false, fmt.Sprintf("%q is not among its callers", q.Caller))
+		return
+	case byClaim:
+		tr.note(name, false, fmt.Sprintf("claim %q of the call's token is missing, or not what it asks for", r.claims.missing(q.Claims)))
 		return
 	}
 	tr.note(name, false, fmt.Sprintf("%s is not in %s", missed.of(q), r.list(missed)))
+}
+
+// entry notes a route once, however many paths it has: as missed by all of them,
+// or as matched.
+func (tr *Trace) entry(e *entry, missed part, q Query) {
+	if tr == nil {
+		return
+	}
+	if tr.noted == nil {
+		tr.noted = map[*Route]bool{}
+	}
+	switch {
+	case !tr.noted[e.route]:
+		tr.noted[e.route] = true
+	case missed != nothing:
+		return
+	default:
+		tr.Rules = slices.DeleteFunc(tr.Rules, func(c Considered) bool { return c.Rule == e.route.Name })
+	}
+	tr.rule(e.route.Name, &e.route.rule, missed, q)
 }
 
 // passed notes that the last rule would have refused the call, were it enforced.

@@ -77,6 +77,8 @@ func wanted(fd protoreflect.FieldDescriptor) string {
 	switch {
 	case fd.IsList():
 		return listExample(fd)
+	case fd.IsMap():
+		return "{team: payments}"
 	case fd.Message() != nil && fd.Message().FullName() == secretName:
 		return "{secret: env:NAME}"
 	case isMessage(fd):
@@ -113,6 +115,19 @@ func scalarExample(fd protoreflect.FieldDescriptor) string {
 		return "api.example.com"
 	case "name", "credential", "callers", "operators":
 		return "billing"
+	case "audiences":
+		return "fetchsvc"
+	case "jwks_url":
+		return "https://idp.example.com/keys"
+	case "issuer":
+		if fd.ContainingMessage().Name() == "CallerToken" {
+			return "corp"
+		}
+		return "https://idp.example.com"
+	case "spiffe_ids":
+		return "spiffe://example.org/billing"
+	case "dns_names":
+		return "billing.internal.example.com"
 	case "bind":
 		return "https://api.example.com"
 	case "methods":

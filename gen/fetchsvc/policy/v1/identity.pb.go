@@ -10,6 +10,7 @@ import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -69,14 +70,32 @@ func (x *Secret) GetSecret() string {
 	return ""
 }
 
-// Caller is an internal service that uses fetchsvc.
+// Caller is an internal service that uses fetchsvc. It proves who it is by a key,
+// a client certificate or a token (JWT); any one that it has will do.
 type Caller struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its name, as rules, telemetry and Explain show it. `anonymous` is who has not
-	// proved who it is. Required, unique.
+	// proved who it is, `system` is fetchsvc itself. Required, unique.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The SHA-256, in hexadecimal, of the key by which it proves that.
-	ApiKey        *Secret `protobuf:"bytes,2,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	// The SHA-256, in hexadecimal, of the key by which it proves that. The key
+	// itself is kept nowhere; it must be random, of 128 bits or more.
+	ApiKey *Secret `protobuf:"bytes,2,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	// The same of a second key that is good as well, so that keys can be changed
+	// without a gap.
+	NextApiKey *Secret `protobuf:"bytes,3,opt,name=next_api_key,json=nextApiKey,proto3" json:"next_api_key,omitempty"`
+	// SPIFFE IDs of client certificates (their one URI name):
+	// `spiffe://example.org/ns/prod/sa/billing`, or with `/*` at the end for all
+	// beneath. Where several callers match, the exact ID wins, then the longer one.
+	SpiffeIds []string `protobuf:"bytes,4,rep,name=spiffe_ids,json=spiffeIds,proto3" json:"spiffe_ids,omitempty"`
+	// DNS names of client certificates (subject alternative names), without stars.
+	DnsNames []string `protobuf:"bytes,5,rep,name=dns_names,json=dnsNames,proto3" json:"dns_names,omitempty"`
+	// Common names of the subjects of client certificates, compared exactly. For
+	// authorities that put a service's name nowhere else.
+	CommonNames []string `protobuf:"bytes,6,rep,name=common_names,json=commonNames,proto3" json:"common_names,omitempty"`
+	// The tokens by which it proves that; one that matches will do. Where several
+	// callers match a token, the one whose claims are the narrower holds; if neither
+	// is, the token is refused.
+	Jwt           []*CallerToken `protobuf:"bytes,7,rep,name=jwt,proto3" json:"jwt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -125,6 +144,221 @@ func (x *Caller) GetApiKey() *Secret {
 	return nil
 }
 
+func (x *Caller) GetNextApiKey() *Secret {
+	if x != nil {
+		return x.NextApiKey
+	}
+	return nil
+}
+
+func (x *Caller) GetSpiffeIds() []string {
+	if x != nil {
+		return x.SpiffeIds
+	}
+	return nil
+}
+
+func (x *Caller) GetDnsNames() []string {
+	if x != nil {
+		return x.DnsNames
+	}
+	return nil
+}
+
+func (x *Caller) GetCommonNames() []string {
+	if x != nil {
+		return x.CommonNames
+	}
+	return nil
+}
+
+func (x *Caller) GetJwt() []*CallerToken {
+	if x != nil {
+		return x.Jwt
+	}
+	return nil
+}
+
+// CallerToken says which tokens of an issuer are a caller's.
+type CallerToken struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the issuer. Required.
+	Issuer string `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// What the token's claims must be, all of them: `sub: billing`, `realm.team:
+	// pay-*`. Required, unless the issuer has a `name_claim`. Written as in `allow`.
+	Claims        map[string]string `protobuf:"bytes,2,rep,name=claims,proto3" json:"claims,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallerToken) Reset() {
+	*x = CallerToken{}
+	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallerToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallerToken) ProtoMessage() {}
+
+func (x *CallerToken) ProtoReflect() protoreflect.Message {
+	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallerToken.ProtoReflect.Descriptor instead.
+func (*CallerToken) Descriptor() ([]byte, []int) {
+	return file_fetchsvc_policy_v1_identity_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *CallerToken) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *CallerToken) GetClaims() map[string]string {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
+// Issuer is who signs the tokens (JWT, RFC 7519) that callers come with.
+type Issuer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name, as callers and errors show it. Required, unique.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What its tokens have as `iss`, exactly. Required, unique.
+	Issuer string `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// What its tokens have as `aud`: one of these, exactly. Without it, tokens meant
+	// for other services would be good here. Required.
+	Audiences []string `protobuf:"bytes,3,rep,name=audiences,proto3" json:"audiences,omitempty"`
+	// Where its keys are (a JWK Set, RFC 7517), with https. They are fetched by the
+	// way that `defaults` describes, past every guard there is. Required.
+	JwksUrl string `protobuf:"bytes,4,opt,name=jwks_url,json=jwksUrl,proto3" json:"jwks_url,omitempty"`
+	// The algorithms that its tokens may be signed with. Default [RS256, PS256,
+	// ES256, EdDSA]. `none` and those of a shared key (HS256) are not to be had.
+	Algorithms []string `protobuf:"bytes,5,rep,name=algorithms,proto3" json:"algorithms,omitempty"`
+	// How far its clock and ours may be apart. Default 60s, at most 5m.
+	ClockSkew *durationpb.Duration `protobuf:"bytes,6,opt,name=clock_skew,json=clockSkew,proto3" json:"clock_skew,omitempty"`
+	// The claim that holds the caller's own name, such as `azp`: a token is only
+	// good for the caller that it names so. Default none: `claims` alone decide.
+	NameClaim string `protobuf:"bytes,7,opt,name=name_claim,json=nameClaim,proto3" json:"name_claim,omitempty"`
+	// Address ranges at which its keys may be fetched although they are private or
+	// otherwise special, as in Upstream. Default none.
+	UnsafeAllowAddresses []string `protobuf:"bytes,8,rep,name=unsafe_allow_addresses,json=unsafeAllowAddresses,proto3" json:"unsafe_allow_addresses,omitempty"`
+	// Lets `jwks_url` be http: whoever is in between can then make tokens. Default
+	// false.
+	UnsafePlainHttp bool `protobuf:"varint,9,opt,name=unsafe_plain_http,json=unsafePlainHttp,proto3" json:"unsafe_plain_http,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Issuer) Reset() {
+	*x = Issuer{}
+	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Issuer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Issuer) ProtoMessage() {}
+
+func (x *Issuer) ProtoReflect() protoreflect.Message {
+	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Issuer.ProtoReflect.Descriptor instead.
+func (*Issuer) Descriptor() ([]byte, []int) {
+	return file_fetchsvc_policy_v1_identity_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Issuer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Issuer) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *Issuer) GetAudiences() []string {
+	if x != nil {
+		return x.Audiences
+	}
+	return nil
+}
+
+func (x *Issuer) GetJwksUrl() string {
+	if x != nil {
+		return x.JwksUrl
+	}
+	return ""
+}
+
+func (x *Issuer) GetAlgorithms() []string {
+	if x != nil {
+		return x.Algorithms
+	}
+	return nil
+}
+
+func (x *Issuer) GetClockSkew() *durationpb.Duration {
+	if x != nil {
+		return x.ClockSkew
+	}
+	return nil
+}
+
+func (x *Issuer) GetNameClaim() string {
+	if x != nil {
+		return x.NameClaim
+	}
+	return ""
+}
+
+func (x *Issuer) GetUnsafeAllowAddresses() []string {
+	if x != nil {
+		return x.UnsafeAllowAddresses
+	}
+	return nil
+}
+
+func (x *Issuer) GetUnsafePlainHttp() bool {
+	if x != nil {
+		return x.UnsafePlainHttp
+	}
+	return false
+}
+
 // Credential is how to prove who we are to an upstream.
 type Credential struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -146,7 +380,7 @@ type Credential struct {
 
 func (x *Credential) Reset() {
 	*x = Credential{}
-	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[2]
+	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -158,7 +392,7 @@ func (x *Credential) String() string {
 func (*Credential) ProtoMessage() {}
 
 func (x *Credential) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[2]
+	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -171,7 +405,7 @@ func (x *Credential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credential.ProtoReflect.Descriptor instead.
 func (*Credential) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_policy_v1_identity_proto_rawDescGZIP(), []int{2}
+	return file_fetchsvc_policy_v1_identity_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Credential) GetName() string {
@@ -226,7 +460,7 @@ type Bearer struct {
 
 func (x *Bearer) Reset() {
 	*x = Bearer{}
-	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[3]
+	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -238,7 +472,7 @@ func (x *Bearer) String() string {
 func (*Bearer) ProtoMessage() {}
 
 func (x *Bearer) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[3]
+	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -251,7 +485,7 @@ func (x *Bearer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bearer.ProtoReflect.Descriptor instead.
 func (*Bearer) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_policy_v1_identity_proto_rawDescGZIP(), []int{3}
+	return file_fetchsvc_policy_v1_identity_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Bearer) GetToken() *Secret {
@@ -265,13 +499,43 @@ var File_fetchsvc_policy_v1_identity_proto protoreflect.FileDescriptor
 
 const file_fetchsvc_policy_v1_identity_proto_rawDesc = "" +
 	"\n" +
-	"!fetchsvc/policy/v1/identity.proto\x12\x12fetchsvc.policy.v1\x1a\x1bbuf/validate/validate.proto\",\n" +
+	"!fetchsvc/policy/v1/identity.proto\x12\x12fetchsvc.policy.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\",\n" +
 	"\x06Secret\x12\"\n" +
 	"\x06secret\x18\x01 \x01(\tB\n" +
-	"\xbaH\ar\x05 \x01(\x80 R\x06secret\"\x89\x01\n" +
+	"\xbaH\ar\x05 \x01(\x80 R\x06secret\"\xa5\x03\n" +
 	"\x06Caller\x12J\n" +
 	"\x04name\x18\x01 \x01(\tB6\xbaH3r1(\x80\x012,^[a-zA-Z0-9]([a-zA-Z0-9_.@/-]*[a-zA-Z0-9])?$R\x04name\x123\n" +
-	"\aapi_key\x18\x02 \x01(\v2\x1a.fetchsvc.policy.v1.SecretR\x06apiKey\"\xbe\x01\n" +
+	"\aapi_key\x18\x02 \x01(\v2\x1a.fetchsvc.policy.v1.SecretR\x06apiKey\x12<\n" +
+	"\fnext_api_key\x18\x03 \x01(\v2\x1a.fetchsvc.policy.v1.SecretR\n" +
+	"nextApiKey\x123\n" +
+	"\n" +
+	"spiffe_ids\x18\x04 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\xe8\a\x18\x01\"\ar\x05 \x01(\x80\x10R\tspiffeIds\x121\n" +
+	"\tdns_names\x18\x05 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\xe8\a\x18\x01\"\ar\x05 \x01(\xfd\x01R\bdnsNames\x127\n" +
+	"\fcommon_names\x18\x06 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\xe8\a\x18\x01\"\ar\x05 \x01(\x80\x02R\vcommonNames\x12;\n" +
+	"\x03jwt\x18\a \x03(\v2\x1f.fetchsvc.policy.v1.CallerTokenB\b\xbaH\x05\x92\x01\x02\x10dR\x03jwt\"\xba\x01\n" +
+	"\vCallerToken\x12!\n" +
+	"\x06issuer\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01(?R\x06issuer\x12M\n" +
+	"\x06claims\x18\x02 \x03(\v2+.fetchsvc.policy.v1.CallerToken.ClaimsEntryB\b\xbaH\x05\x9a\x01\x02\x102R\x06claims\x1a9\n" +
+	"\vClaimsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa3\x04\n" +
+	"\x06Issuer\x12>\n" +
+	"\x04name\x18\x01 \x01(\tB*\xbaH'r%(82!^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$R\x04name\x12\"\n" +
+	"\x06issuer\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05 \x01(\x80\x10R\x06issuer\x123\n" +
+	"\taudiences\x18\x03 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\b\x01\x10d\x18\x01\"\ar\x05 \x01(\x80\x10R\taudiences\x12%\n" +
+	"\bjwks_url\x18\x04 \x01(\tB\n" +
+	"\xbaH\ar\x05 \x01(\x80\x10R\ajwksUrl\x12r\n" +
+	"\n" +
+	"algorithms\x18\x05 \x03(\tBR\xbaHO\x92\x01L\x18\x01\"HrFR\x05RS256R\x05RS384R\x05RS512R\x05PS256R\x05PS384R\x05PS512R\x05ES256R\x05ES384R\x05ES512R\x05EdDSAR\n" +
+	"algorithms\x12G\n" +
+	"\n" +
+	"clock_skew\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\r\xbaH\n" +
+	"\xaa\x01\a\"\x03\b\xac\x022\x00R\tclockSkew\x12'\n" +
+	"\n" +
+	"name_claim\x18\a \x01(\tB\b\xbaH\x05r\x03(\x80\x02R\tnameClaim\x12G\n" +
+	"\x16unsafe_allow_addresses\x18\b \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\xe8\a\"\x06r\x04 \x01(@R\x14unsafeAllowAddresses\x12*\n" +
+	"\x11unsafe_plain_http\x18\t \x01(\bR\x0funsafePlainHttp\"\xbe\x01\n" +
 	"\n" +
 	"Credential\x12?\n" +
 	"\x04name\x18\x01 \x01(\tB+\xbaH(r&(\x80\x012!^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$R\x04name\x12(\n" +
@@ -293,22 +557,30 @@ func file_fetchsvc_policy_v1_identity_proto_rawDescGZIP() []byte {
 	return file_fetchsvc_policy_v1_identity_proto_rawDescData
 }
 
-var file_fetchsvc_policy_v1_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_fetchsvc_policy_v1_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_fetchsvc_policy_v1_identity_proto_goTypes = []any{
-	(*Secret)(nil),     // 0: fetchsvc.policy.v1.Secret
-	(*Caller)(nil),     // 1: fetchsvc.policy.v1.Caller
-	(*Credential)(nil), // 2: fetchsvc.policy.v1.Credential
-	(*Bearer)(nil),     // 3: fetchsvc.policy.v1.Bearer
+	(*Secret)(nil),              // 0: fetchsvc.policy.v1.Secret
+	(*Caller)(nil),              // 1: fetchsvc.policy.v1.Caller
+	(*CallerToken)(nil),         // 2: fetchsvc.policy.v1.CallerToken
+	(*Issuer)(nil),              // 3: fetchsvc.policy.v1.Issuer
+	(*Credential)(nil),          // 4: fetchsvc.policy.v1.Credential
+	(*Bearer)(nil),              // 5: fetchsvc.policy.v1.Bearer
+	nil,                         // 6: fetchsvc.policy.v1.CallerToken.ClaimsEntry
+	(*durationpb.Duration)(nil), // 7: google.protobuf.Duration
 }
 var file_fetchsvc_policy_v1_identity_proto_depIdxs = []int32{
 	0, // 0: fetchsvc.policy.v1.Caller.api_key:type_name -> fetchsvc.policy.v1.Secret
-	3, // 1: fetchsvc.policy.v1.Credential.bearer:type_name -> fetchsvc.policy.v1.Bearer
-	0, // 2: fetchsvc.policy.v1.Bearer.token:type_name -> fetchsvc.policy.v1.Secret
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	0, // 1: fetchsvc.policy.v1.Caller.next_api_key:type_name -> fetchsvc.policy.v1.Secret
+	2, // 2: fetchsvc.policy.v1.Caller.jwt:type_name -> fetchsvc.policy.v1.CallerToken
+	6, // 3: fetchsvc.policy.v1.CallerToken.claims:type_name -> fetchsvc.policy.v1.CallerToken.ClaimsEntry
+	7, // 4: fetchsvc.policy.v1.Issuer.clock_skew:type_name -> google.protobuf.Duration
+	5, // 5: fetchsvc.policy.v1.Credential.bearer:type_name -> fetchsvc.policy.v1.Bearer
+	0, // 6: fetchsvc.policy.v1.Bearer.token:type_name -> fetchsvc.policy.v1.Secret
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_fetchsvc_policy_v1_identity_proto_init() }
@@ -316,7 +588,7 @@ func file_fetchsvc_policy_v1_identity_proto_init() {
 	if File_fetchsvc_policy_v1_identity_proto != nil {
 		return
 	}
-	file_fetchsvc_policy_v1_identity_proto_msgTypes[2].OneofWrappers = []any{
+	file_fetchsvc_policy_v1_identity_proto_msgTypes[4].OneofWrappers = []any{
 		(*Credential_Bearer)(nil),
 	}
 	type x struct{}
@@ -325,7 +597,7 @@ func file_fetchsvc_policy_v1_identity_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fetchsvc_policy_v1_identity_proto_rawDesc), len(file_fetchsvc_policy_v1_identity_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -36,15 +36,21 @@ type Policy struct {
 	Upstreams []*Upstream `protobuf:"bytes,2,rep,name=upstreams,proto3" json:"upstreams,omitempty"`
 	// Bounds of FetchBatch.
 	Batch *Batch `protobuf:"bytes,3,opt,name=batch,proto3" json:"batch,omitempty"`
-	// The internal services that may call. Rules name them. At most 10,000.
+	// The internal services that may call. Rules name them. At most 10,000. Without
+	// any, nobody is asked for a proof, and all are `anonymous`.
 	Callers []*Caller `protobuf:"bytes,4,rep,name=callers,proto3" json:"callers,omitempty"`
 	// How to prove who we are to upstreams. At most 10,000.
 	Credentials []*Credential `protobuf:"bytes,5,rep,name=credentials,proto3" json:"credentials,omitempty"`
 	// The callers, by name or pattern, that may ask Explain about others. Default
 	// none: each only about itself.
-	Operators     []string `protobuf:"bytes,6,rep,name=operators,proto3" json:"operators,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Operators []string `protobuf:"bytes,6,rep,name=operators,proto3" json:"operators,omitempty"`
+	// Who signs the tokens that callers come with. At most 100.
+	Issuers []*Issuer `protobuf:"bytes,7,rep,name=issuers,proto3" json:"issuers,omitempty"`
+	// Lets those who bring no proof at all call as `anonymous`, although there are
+	// callers. A wrong proof is refused all the same. Default false.
+	UnsafeAllowAnonymous bool `protobuf:"varint,8,opt,name=unsafe_allow_anonymous,json=unsafeAllowAnonymous,proto3" json:"unsafe_allow_anonymous,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Policy) Reset() {
@@ -117,6 +123,20 @@ func (x *Policy) GetOperators() []string {
 		return x.Operators
 	}
 	return nil
+}
+
+func (x *Policy) GetIssuers() []*Issuer {
+	if x != nil {
+		return x.Issuers
+	}
+	return nil
+}
+
+func (x *Policy) GetUnsafeAllowAnonymous() bool {
+	if x != nil {
+		return x.UnsafeAllowAnonymous
+	}
+	return false
 }
 
 // Batch bounds FetchBatch.
@@ -369,7 +389,7 @@ type Upstream struct {
 	// Narrower rules, such as longer clocks for one path. Of the routes that match,
 	// the most specific holds: a path before none, the longer literal path before
 	// the shorter, `*` before `**`; then methods before none; then callers before
-	// none. At most 1,000.
+	// none; then claims before none. At most 1,000.
 	Routes []*Route `protobuf:"bytes,12,rep,name=routes,proto3" json:"routes,omitempty"`
 	// What is tried again, and when.
 	Retry *Retry `protobuf:"bytes,13,opt,name=retry,proto3" json:"retry,omitempty"`
@@ -577,7 +597,12 @@ type Allow struct {
 	// Paths, percent-decoded: `/repos/**`. `*` stands for anything in a segment,
 	// `**` for any number of segments, none included. A slash at the end means
 	// nothing. Default: any.
-	Paths         []string `protobuf:"bytes,3,rep,name=paths,proto3" json:"paths,omitempty"`
+	Paths []string `protobuf:"bytes,3,rep,name=paths,proto3" json:"paths,omitempty"`
+	// Claims of the caller's token (JWT) by name, or by path where they lie within
+	// others: `team: payments`, `realm.team: pay-*`. `*` stands for anything. Of a
+	// list, one member must match; of `scope`, one word. All that are given must
+	// match; a call without the claim does not. Default: any.
+	Claims        map[string]string `protobuf:"bytes,4,rep,name=claims,proto3" json:"claims,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -633,6 +658,13 @@ func (x *Allow) GetPaths() []string {
 	return nil
 }
 
+func (x *Allow) GetClaims() map[string]string {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
 // Deny refuses the calls that match all its members that are given; deny beats
 // allow. Several rules go into `rules`.
 type Deny struct {
@@ -646,7 +678,9 @@ type Deny struct {
 	// `enforce` (default), or `report`: log and count, and let the call pass.
 	Mode string `protobuf:"bytes,4,opt,name=mode,proto3" json:"mode,omitempty"`
 	// Several rules instead of one, each with its own members.
-	Rules         []*Deny `protobuf:"bytes,5,rep,name=rules,proto3" json:"rules,omitempty"`
+	Rules []*Deny `protobuf:"bytes,5,rep,name=rules,proto3" json:"rules,omitempty"`
+	// Claims of the caller's token, as in `allow`. Default: any.
+	Claims        map[string]string `protobuf:"bytes,6,rep,name=claims,proto3" json:"claims,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -716,8 +750,15 @@ func (x *Deny) GetRules() []*Deny {
 	return nil
 }
 
-// Route is a narrower rule inside an upstream. It needs methods, paths or
-// callers, and holds for calls that match all that are given. What it does not
+func (x *Deny) GetClaims() map[string]string {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
+// Route is a narrower rule inside an upstream. It needs methods, paths, callers
+// or claims, and holds for calls that match all that are given. What it does not
 // set is the upstream's.
 type Route struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -740,7 +781,9 @@ type Route struct {
 	// The name of the credential that its calls carry instead of the upstream's.
 	Credential string `protobuf:"bytes,9,opt,name=credential,proto3" json:"credential,omitempty"`
 	// The slowest response body to accept, as in Upstream.
-	MinRate       string `protobuf:"bytes,10,opt,name=min_rate,json=minRate,proto3" json:"min_rate,omitempty"`
+	MinRate string `protobuf:"bytes,10,opt,name=min_rate,json=minRate,proto3" json:"min_rate,omitempty"`
+	// Claims of the caller's token, as in `allow`. Default: any.
+	Claims        map[string]string `protobuf:"bytes,11,rep,name=claims,proto3" json:"claims,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -845,18 +888,27 @@ func (x *Route) GetMinRate() string {
 	return ""
 }
 
+func (x *Route) GetClaims() map[string]string {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
 var File_fetchsvc_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_fetchsvc_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x1ffetchsvc/policy/v1/policy.proto\x12\x12fetchsvc.policy.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ffetchsvc/policy/v1/bounds.proto\x1a#fetchsvc/policy/v1/connection.proto\x1a!fetchsvc/policy/v1/identity.proto\x1a\x1efetchsvc/policy/v1/retry.proto\"\xf9\x02\n" +
+	"\x1ffetchsvc/policy/v1/policy.proto\x12\x12fetchsvc.policy.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ffetchsvc/policy/v1/bounds.proto\x1a#fetchsvc/policy/v1/connection.proto\x1a!fetchsvc/policy/v1/identity.proto\x1a\x1efetchsvc/policy/v1/retry.proto\"\xef\x03\n" +
 	"\x06Policy\x128\n" +
 	"\bdefaults\x18\x01 \x01(\v2\x1c.fetchsvc.policy.v1.DefaultsR\bdefaults\x12E\n" +
 	"\tupstreams\x18\x02 \x03(\v2\x1c.fetchsvc.policy.v1.UpstreamB\t\xbaH\x06\x92\x01\x03\x10\x90NR\tupstreams\x12/\n" +
 	"\x05batch\x18\x03 \x01(\v2\x19.fetchsvc.policy.v1.BatchR\x05batch\x12?\n" +
 	"\acallers\x18\x04 \x03(\v2\x1a.fetchsvc.policy.v1.CallerB\t\xbaH\x06\x92\x01\x03\x10\x90NR\acallers\x12K\n" +
 	"\vcredentials\x18\x05 \x03(\v2\x1e.fetchsvc.policy.v1.CredentialB\t\xbaH\x06\x92\x01\x03\x10\x90NR\vcredentials\x12/\n" +
-	"\toperators\x18\x06 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10d\"\ar\x05 \x01(\x80\x02R\toperators\"y\n" +
+	"\toperators\x18\x06 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10d\"\ar\x05 \x01(\x80\x02R\toperators\x12>\n" +
+	"\aissuers\x18\a \x03(\v2\x1a.fetchsvc.policy.v1.IssuerB\b\xbaH\x05\x92\x01\x02\x10dR\aissuers\x124\n" +
+	"\x16unsafe_allow_anonymous\x18\b \x01(\bR\x14unsafeAllowAnonymous\"y\n" +
 	"\x05Batch\x120\n" +
 	"\vconcurrency\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x01H\x00R\vconcurrency\x88\x01\x01\x12.\n" +
 	"\x03max\x18\x02 \x01(\v2\x1c.fetchsvc.policy.v1.BatchMaxR\x03maxB\x0e\n" +
@@ -897,19 +949,27 @@ const file_fetchsvc_policy_v1_policy_proto_rawDesc = "" +
 	"\x06grants\x18\x12 \x03(\tBe\xbaHb\x92\x01_\x18\x01\"[rYR\rrequest_proxyR\n" +
 	"request_caR\x13request_client_certR\x12unsafe_skip_verifyR\x13unsafe_request_hostR\x06grants\x12,\n" +
 	"\x04mode\x18\x13 \x01(\tB\x18\xbaH\x15r\x13R\x00R\aenforceR\x06reportR\x04mode\x124\n" +
-	"\x16unsafe_ambiguous_paths\x18\x14 \x01(\bR\x14unsafeAmbiguousPaths\"\x8b\x01\n" +
+	"\x16unsafe_ambiguous_paths\x18\x14 \x01(\bR\x14unsafeAmbiguousPaths\"\x8f\x02\n" +
 	"\x05Allow\x12,\n" +
 	"\acallers\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05 \x01(\x80\x02R\acallers\x12*\n" +
 	"\amethods\x18\x02 \x03(\tB\x10\xbaH\r\x92\x01\n" +
 	"\x10d\"\x06r\x04 \x01(@R\amethods\x12(\n" +
-	"\x05paths\x18\x03 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05 \x01(\x80\x10R\x05paths\"\xf3\x01\n" +
+	"\x05paths\x18\x03 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05 \x01(\x80\x10R\x05paths\x12G\n" +
+	"\x06claims\x18\x04 \x03(\v2%.fetchsvc.policy.v1.Allow.ClaimsEntryB\b\xbaH\x05\x9a\x01\x02\x102R\x06claims\x1a9\n" +
+	"\vClaimsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf6\x02\n" +
 	"\x04Deny\x12,\n" +
 	"\acallers\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05 \x01(\x80\x02R\acallers\x12*\n" +
 	"\amethods\x18\x02 \x03(\tB\x10\xbaH\r\x92\x01\n" +
 	"\x10d\"\x06r\x04 \x01(@R\amethods\x12(\n" +
 	"\x05paths\x18\x03 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05 \x01(\x80\x10R\x05paths\x12,\n" +
 	"\x04mode\x18\x04 \x01(\tB\x18\xbaH\x15r\x13R\x00R\aenforceR\x06reportR\x04mode\x129\n" +
-	"\x05rules\x18\x05 \x03(\v2\x18.fetchsvc.policy.v1.DenyB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x05rules\"\xe6\x03\n" +
+	"\x05rules\x18\x05 \x03(\v2\x18.fetchsvc.policy.v1.DenyB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x05rules\x12F\n" +
+	"\x06claims\x18\x06 \x03(\v2$.fetchsvc.policy.v1.Deny.ClaimsEntryB\b\xbaH\x05\x9a\x01\x02\x102R\x06claims\x1a9\n" +
+	"\vClaimsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xea\x04\n" +
 	"\x05Route\x12*\n" +
 	"\amethods\x18\x01 \x03(\tB\x10\xbaH\r\x92\x01\n" +
 	"\x10d\"\x06r\x04 \x01(@R\amethods\x12(\n" +
@@ -924,7 +984,11 @@ const file_fetchsvc_policy_v1_policy_proto_rawDesc = "" +
 	"credential\x18\t \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\n" +
 	"credential\x12\"\n" +
 	"\bmin_rate\x18\n" +
-	" \x01(\tB\a\xbaH\x04r\x02( R\aminRateB>Z<github.com/fetchsvc/fetchsvc/gen/fetchsvc/policy/v1;policyv1b\x06proto3"
+	" \x01(\tB\a\xbaH\x04r\x02( R\aminRate\x12G\n" +
+	"\x06claims\x18\v \x03(\v2%.fetchsvc.policy.v1.Route.ClaimsEntryB\b\xbaH\x05\x9a\x01\x02\x102R\x06claims\x1a9\n" +
+	"\vClaimsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B>Z<github.com/fetchsvc/fetchsvc/gen/fetchsvc/policy/v1;policyv1b\x06proto3"
 
 var (
 	file_fetchsvc_policy_v1_policy_proto_rawDescOnce sync.Once
@@ -938,7 +1002,7 @@ func file_fetchsvc_policy_v1_policy_proto_rawDescGZIP() []byte {
 	return file_fetchsvc_policy_v1_policy_proto_rawDescData
 }
 
-var file_fetchsvc_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_fetchsvc_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_fetchsvc_policy_v1_policy_proto_goTypes = []any{
 	(*Policy)(nil),     // 0: fetchsvc.policy.v1.Policy
 	(*Batch)(nil),      // 1: fetchsvc.policy.v1.Batch
@@ -948,54 +1012,62 @@ var file_fetchsvc_policy_v1_policy_proto_goTypes = []any{
 	(*Allow)(nil),      // 5: fetchsvc.policy.v1.Allow
 	(*Deny)(nil),       // 6: fetchsvc.policy.v1.Deny
 	(*Route)(nil),      // 7: fetchsvc.policy.v1.Route
-	(*Caller)(nil),     // 8: fetchsvc.policy.v1.Caller
-	(*Credential)(nil), // 9: fetchsvc.policy.v1.Credential
-	(*Timeouts)(nil),   // 10: fetchsvc.policy.v1.Timeouts
-	(*Sizes)(nil),      // 11: fetchsvc.policy.v1.Sizes
-	(*Retry)(nil),      // 12: fetchsvc.policy.v1.Retry
-	(*Redirects)(nil),  // 13: fetchsvc.policy.v1.Redirects
-	(*Proxy)(nil),      // 14: fetchsvc.policy.v1.Proxy
-	(*Tls)(nil),        // 15: fetchsvc.policy.v1.Tls
-	(*Resume)(nil),     // 16: fetchsvc.policy.v1.Resume
-	(*Limits)(nil),     // 17: fetchsvc.policy.v1.Limits
+	nil,                // 8: fetchsvc.policy.v1.Allow.ClaimsEntry
+	nil,                // 9: fetchsvc.policy.v1.Deny.ClaimsEntry
+	nil,                // 10: fetchsvc.policy.v1.Route.ClaimsEntry
+	(*Caller)(nil),     // 11: fetchsvc.policy.v1.Caller
+	(*Credential)(nil), // 12: fetchsvc.policy.v1.Credential
+	(*Issuer)(nil),     // 13: fetchsvc.policy.v1.Issuer
+	(*Timeouts)(nil),   // 14: fetchsvc.policy.v1.Timeouts
+	(*Sizes)(nil),      // 15: fetchsvc.policy.v1.Sizes
+	(*Retry)(nil),      // 16: fetchsvc.policy.v1.Retry
+	(*Redirects)(nil),  // 17: fetchsvc.policy.v1.Redirects
+	(*Proxy)(nil),      // 18: fetchsvc.policy.v1.Proxy
+	(*Tls)(nil),        // 19: fetchsvc.policy.v1.Tls
+	(*Resume)(nil),     // 20: fetchsvc.policy.v1.Resume
+	(*Limits)(nil),     // 21: fetchsvc.policy.v1.Limits
 }
 var file_fetchsvc_policy_v1_policy_proto_depIdxs = []int32{
 	3,  // 0: fetchsvc.policy.v1.Policy.defaults:type_name -> fetchsvc.policy.v1.Defaults
 	4,  // 1: fetchsvc.policy.v1.Policy.upstreams:type_name -> fetchsvc.policy.v1.Upstream
 	1,  // 2: fetchsvc.policy.v1.Policy.batch:type_name -> fetchsvc.policy.v1.Batch
-	8,  // 3: fetchsvc.policy.v1.Policy.callers:type_name -> fetchsvc.policy.v1.Caller
-	9,  // 4: fetchsvc.policy.v1.Policy.credentials:type_name -> fetchsvc.policy.v1.Credential
-	2,  // 5: fetchsvc.policy.v1.Batch.max:type_name -> fetchsvc.policy.v1.BatchMax
-	10, // 6: fetchsvc.policy.v1.Defaults.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
-	11, // 7: fetchsvc.policy.v1.Defaults.sizes:type_name -> fetchsvc.policy.v1.Sizes
-	12, // 8: fetchsvc.policy.v1.Defaults.retry:type_name -> fetchsvc.policy.v1.Retry
-	13, // 9: fetchsvc.policy.v1.Defaults.redirects:type_name -> fetchsvc.policy.v1.Redirects
-	14, // 10: fetchsvc.policy.v1.Defaults.proxy:type_name -> fetchsvc.policy.v1.Proxy
-	15, // 11: fetchsvc.policy.v1.Defaults.tls:type_name -> fetchsvc.policy.v1.Tls
-	16, // 12: fetchsvc.policy.v1.Defaults.resume:type_name -> fetchsvc.policy.v1.Resume
-	17, // 13: fetchsvc.policy.v1.Defaults.limits:type_name -> fetchsvc.policy.v1.Limits
-	10, // 14: fetchsvc.policy.v1.Upstream.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
-	11, // 15: fetchsvc.policy.v1.Upstream.sizes:type_name -> fetchsvc.policy.v1.Sizes
-	5,  // 16: fetchsvc.policy.v1.Upstream.allow:type_name -> fetchsvc.policy.v1.Allow
-	6,  // 17: fetchsvc.policy.v1.Upstream.deny:type_name -> fetchsvc.policy.v1.Deny
-	14, // 18: fetchsvc.policy.v1.Upstream.proxy:type_name -> fetchsvc.policy.v1.Proxy
-	7,  // 19: fetchsvc.policy.v1.Upstream.routes:type_name -> fetchsvc.policy.v1.Route
-	12, // 20: fetchsvc.policy.v1.Upstream.retry:type_name -> fetchsvc.policy.v1.Retry
-	15, // 21: fetchsvc.policy.v1.Upstream.tls:type_name -> fetchsvc.policy.v1.Tls
-	13, // 22: fetchsvc.policy.v1.Upstream.redirects:type_name -> fetchsvc.policy.v1.Redirects
-	17, // 23: fetchsvc.policy.v1.Upstream.limits:type_name -> fetchsvc.policy.v1.Limits
-	16, // 24: fetchsvc.policy.v1.Upstream.resume:type_name -> fetchsvc.policy.v1.Resume
-	6,  // 25: fetchsvc.policy.v1.Deny.rules:type_name -> fetchsvc.policy.v1.Deny
-	10, // 26: fetchsvc.policy.v1.Route.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
-	11, // 27: fetchsvc.policy.v1.Route.sizes:type_name -> fetchsvc.policy.v1.Sizes
-	12, // 28: fetchsvc.policy.v1.Route.retry:type_name -> fetchsvc.policy.v1.Retry
-	13, // 29: fetchsvc.policy.v1.Route.redirects:type_name -> fetchsvc.policy.v1.Redirects
-	16, // 30: fetchsvc.policy.v1.Route.resume:type_name -> fetchsvc.policy.v1.Resume
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	11, // 3: fetchsvc.policy.v1.Policy.callers:type_name -> fetchsvc.policy.v1.Caller
+	12, // 4: fetchsvc.policy.v1.Policy.credentials:type_name -> fetchsvc.policy.v1.Credential
+	13, // 5: fetchsvc.policy.v1.Policy.issuers:type_name -> fetchsvc.policy.v1.Issuer
+	2,  // 6: fetchsvc.policy.v1.Batch.max:type_name -> fetchsvc.policy.v1.BatchMax
+	14, // 7: fetchsvc.policy.v1.Defaults.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
+	15, // 8: fetchsvc.policy.v1.Defaults.sizes:type_name -> fetchsvc.policy.v1.Sizes
+	16, // 9: fetchsvc.policy.v1.Defaults.retry:type_name -> fetchsvc.policy.v1.Retry
+	17, // 10: fetchsvc.policy.v1.Defaults.redirects:type_name -> fetchsvc.policy.v1.Redirects
+	18, // 11: fetchsvc.policy.v1.Defaults.proxy:type_name -> fetchsvc.policy.v1.Proxy
+	19, // 12: fetchsvc.policy.v1.Defaults.tls:type_name -> fetchsvc.policy.v1.Tls
+	20, // 13: fetchsvc.policy.v1.Defaults.resume:type_name -> fetchsvc.policy.v1.Resume
+	21, // 14: fetchsvc.policy.v1.Defaults.limits:type_name -> fetchsvc.policy.v1.Limits
+	14, // 15: fetchsvc.policy.v1.Upstream.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
+	15, // 16: fetchsvc.policy.v1.Upstream.sizes:type_name -> fetchsvc.policy.v1.Sizes
+	5,  // 17: fetchsvc.policy.v1.Upstream.allow:type_name -> fetchsvc.policy.v1.Allow
+	6,  // 18: fetchsvc.policy.v1.Upstream.deny:type_name -> fetchsvc.policy.v1.Deny
+	18, // 19: fetchsvc.policy.v1.Upstream.proxy:type_name -> fetchsvc.policy.v1.Proxy
+	7,  // 20: fetchsvc.policy.v1.Upstream.routes:type_name -> fetchsvc.policy.v1.Route
+	16, // 21: fetchsvc.policy.v1.Upstream.retry:type_name -> fetchsvc.policy.v1.Retry
+	19, // 22: fetchsvc.policy.v1.Upstream.tls:type_name -> fetchsvc.policy.v1.Tls
+	17, // 23: fetchsvc.policy.v1.Upstream.redirects:type_name -> fetchsvc.policy.v1.Redirects
+	21, // 24: fetchsvc.policy.v1.Upstream.limits:type_name -> fetchsvc.policy.v1.Limits
+	20, // 25: fetchsvc.policy.v1.Upstream.resume:type_name -> fetchsvc.policy.v1.Resume
+	8,  // 26: fetchsvc.policy.v1.Allow.claims:type_name -> fetchsvc.policy.v1.Allow.ClaimsEntry
+	6,  // 27: fetchsvc.policy.v1.Deny.rules:type_name -> fetchsvc.policy.v1.Deny
+	9,  // 28: fetchsvc.policy.v1.Deny.claims:type_name -> fetchsvc.policy.v1.Deny.ClaimsEntry
+	14, // 29: fetchsvc.policy.v1.Route.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
+	15, // 30: fetchsvc.policy.v1.Route.sizes:type_name -> fetchsvc.policy.v1.Sizes
+	16, // 31: fetchsvc.policy.v1.Route.retry:type_name -> fetchsvc.policy.v1.Retry
+	17, // 32: fetchsvc.policy.v1.Route.redirects:type_name -> fetchsvc.policy.v1.Redirects
+	20, // 33: fetchsvc.policy.v1.Route.resume:type_name -> fetchsvc.policy.v1.Resume
+	10, // 34: fetchsvc.policy.v1.Route.claims:type_name -> fetchsvc.policy.v1.Route.ClaimsEntry
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_fetchsvc_policy_v1_policy_proto_init() }
@@ -1015,7 +1087,7 @@ func file_fetchsvc_policy_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fetchsvc_policy_v1_policy_proto_rawDesc), len(file_fetchsvc_policy_v1_policy_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
