@@ -27,9 +27,11 @@ type Resolver interface {
 // dialer opens guarded TCP connections for one upstream.
 type dialer struct {
 	guard    guard
+	own      own
 	resolver Resolver
 	connect  time.Duration
 	dns      time.Duration // 0: connect is the only cap
+	token    string        // for CDN-Loop; empty: none is sent
 }
 
 // stagger is how long one address has before the next is tried beside it
@@ -47,7 +49,13 @@ func (d *dialer) dial(ctx context.Context, hostport string) (*conn, error) {
 	limit := d.limit(rec)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	return d.reach(ctx, rec, to, limit)
+	c, err := d.reach(ctx, rec, to, limit)
+	if err != nil {
+		return nil, err
+	}
+	at, err := netip.ParseAddrPort(c.RemoteAddr().String())
+	c.opened = err == nil && closed(at.Addr())
+	return c, nil
 }
 
 // limit is the connect clock: the call's own, or the upstream's.
@@ -84,6 +92,9 @@ func (d *dialer) reach(ctx context.Context, rec *Record, to endpoint, limit time
 	if err != nil {
 		return nil, err
 	}
+	if err := d.own.judgeAll(addrs, to.port); err != nil {
+		return nil, err
+	}
 	rec.connecting(netip.AddrPortFrom(addrs[0], to.port))
 	start := time.Now()
 	c, err := d.connectAny(ctx, addrs, to.port)
@@ -111,6 +122,9 @@ func (d *dialer) resolve(ctx context.Context, rec *Record, host string, limit ti
 
 // lookUp gives the addresses of a name, within the dns clock if there is one.
 func (d *dialer) lookUp(ctx context.Context, rec *Record, host string, limit time.Duration) ([]netip.Addr, error) {
+	if err := judgeName(host); err != nil {
+		return nil, err
+	}
 	clock := "connect"
 	if d.dns > 0 && d.dns < limit {
 		clock, limit = "dns", d.dns
@@ -217,6 +231,9 @@ func (d *dialer) connectOne(ctx context.Context, addr netip.AddrPort) (*conn, er
 			if err != nil {
 				return err
 			}
+			if err := d.own.judge(at); err != nil {
+				return err
+			}
 			return d.guard.judge(at.Addr())
 		},
 	}
@@ -233,6 +250,9 @@ type conn struct {
 	net.Conn
 	written atomic.Int64
 	onClose atomic.Pointer[func()]
+	// via is the proxy that it goes to, as Record has it; empty: none.
+	via    string
+	opened bool // policy opened the address; false on the way through a proxy
 }
 
 func (c *conn) Close() error {

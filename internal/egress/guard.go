@@ -2,8 +2,10 @@ package egress
 
 import (
 	"net/netip"
+	"strings"
 
 	"github.com/fetchsvc/fetchsvc/internal/fault"
+	"github.com/fetchsvc/fetchsvc/internal/target"
 )
 
 // guard judges addresses. allow opens special ranges; nothing opens metadata.
@@ -17,12 +19,14 @@ func (g guard) judge(addr netip.Addr) error {
 	if addr.Zone() != "" || !addr.IsValid() {
 		return fault.Newf(fault.AddressDenied, "address %s is denied: it has a zone or is malformed", addr)
 	}
-	inner, form := unwrap(addr)
-	if name, ok := metadata[inner]; ok {
-		return fault.Newf(fault.AddressDenied, "address %s is denied: %s, which nothing opens", addr, name)
-	}
+	inside, form := unwrap(addr)
 	if form == mapped {
-		addr, form = inner, plainForm
+		addr, inside, form = inside[0], nil, plainForm
+	}
+	for _, a := range append(inside, addr) {
+		if name, ok := metadata[a]; ok {
+			return fault.Newf(fault.AddressDenied, "address %s is denied: %s, which nothing opens", addr, name)
+		}
 	}
 	if form == plainForm {
 		if reason := special(addr); reason != "" && !g.opens(addr) {
@@ -30,8 +34,10 @@ func (g guard) judge(addr netip.Addr) error {
 		}
 		return nil
 	}
-	if reason := special(inner); reason != "" && !g.opens(inner) {
-		return denied(addr, reason+" inside IPv6 ("+form+")")
+	for _, inner := range inside {
+		if reason := special(inner); reason != "" && !g.opens(inner) {
+			return denied(addr, reason+" inside IPv6 ("+form+")")
+		}
 	}
 	if !g.opens(addr) {
 		return denied(addr, "IPv4 inside IPv6 ("+form+")")
@@ -48,6 +54,9 @@ func (g guard) opens(addr netip.Addr) bool {
 	}
 	return false
 }
+
+// closed says that addr is reached only because policy opened it.
+func closed(addr netip.Addr) bool { return guard{}.judge(addr.Unmap()) != nil }
 
 func denied(addr netip.Addr, reason string) error {
 	return fault.Newf(fault.AddressDenied,
@@ -69,68 +78,20 @@ func (g guard) judgeAll(host string, addrs []netip.Addr) error {
 	return nil
 }
 
-// The forms in which IPv4 hides in IPv6.
-const (
-	plainForm = ""
-	mapped    = "IPv4-mapped"
-)
-
-// embeddings are the IPv6 ranges that carry an IPv4 address, and the byte at
-// which it begins.
-var embeddings = []struct {
-	prefix netip.Prefix
-	at     int
-	form   string
-}{
-	{netip.MustParsePrefix("::ffff:0:0/96"), 12, mapped},
-	{netip.MustParsePrefix("::ffff:0:0:0/96"), 12, "IPv4-translated, RFC 2765"},
-	{netip.MustParsePrefix("64:ff9b::/96"), 12, "NAT64, RFC 6052"},
-	{netip.MustParsePrefix("64:ff9b:1::/48"), 12, "local NAT64, RFC 8215"},
-	{netip.MustParsePrefix("2002::/16"), 2, "6to4, RFC 3056"},
-	{netip.MustParsePrefix("2001::/32"), 12, "Teredo, RFC 4380"},
-	{netip.MustParsePrefix("::/96"), 12, "IPv4-compatible, RFC 4291"},
-}
-
-// unwrap gives the address inside, and how it was wrapped.
-func unwrap(addr netip.Addr) (netip.Addr, string) {
-	if addr.Is4() {
-		return addr, plainForm
+// judgeName gives nil if a name may be resolved, else why not. A name in any
+// spelling but the one that policy judged is a way around policy.
+func judgeName(host string) error {
+	if h, err := target.ParseHost(host); err != nil || h.Name != host {
+		return fault.Newf(fault.AddressDenied, "host %q is denied: it is not in its one spelling", host)
 	}
-	raw := addr.As16()
-	for _, e := range embeddings {
-		if !prefix6Contains(e.prefix, raw) {
-			continue
-		}
-		if e.at == 12 && e.form == "IPv4-compatible, RFC 4291" && raw[12] == 0 {
-			break // :: and ::1 and their neighbours are addresses of their own
-		}
-		var four [4]byte
-		copy(four[:], raw[e.at:e.at+4])
-		if e.form == "Teredo, RFC 4380" {
-			for i := range four {
-				four[i] ^= 0xff
-			}
-		}
-		return netip.AddrFrom4(four), e.form
+	cloud, known := metadataNames[host]
+	if !known && strings.HasPrefix(host, "instance-data.") && strings.HasSuffix(host, ".internal") {
+		cloud, known = metadataNames["instance-data"], true // AWS has one for each region
 	}
-	return addr, plainForm
-}
-
-// prefix6Contains is Prefix.Contains without its refusal to see an IPv4-mapped
-// address as an IPv6 one.
-func prefix6Contains(p netip.Prefix, raw [16]byte) bool {
-	base := p.Addr().As16()
-	bits := p.Bits()
-	for i := 0; i < bits/8; i++ {
-		if base[i] != raw[i] {
-			return false
-		}
+	if known {
+		return fault.Newf(fault.AddressDenied, "host %s is denied: %s, which nothing opens", host, cloud)
 	}
-	if rest := bits % 8; rest != 0 {
-		mask := byte(0xff) << (8 - rest)
-		return base[bits/8]&mask == raw[bits/8]&mask
-	}
-	return true
+	return nil
 }
 
 // special gives the name of the special-purpose range that addr is in, or "".

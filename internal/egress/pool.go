@@ -7,14 +7,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 )
 
 // Config is what all pools share.
 type Config struct {
-	// Resolver resolves names. Default: Go's own resolver, which unlike libc's
-	// reads `0x7f.1` as no address.
+	// Resolver resolves names. Default: Go's own, and names with a dot are absolute.
 	Resolver Resolver
 	// RootCAs are trusted instead of the system's where policy names no bundle.
 	RootCAs *x509.CertPool
@@ -23,6 +23,13 @@ type Config struct {
 	Secrets Secrets
 	// Log hears of files that cannot be used. Default: nobody does.
 	Log *slog.Logger
+	// Own gives the addresses that this process listens on, as its listeners say
+	// them: no call goes there, whatever policy opens. It is asked at each dial.
+	// Default: none.
+	Own func() []netip.AddrPort
+	// LoopToken is added to CDN-Loop (RFC 8586) in requests to addresses that policy
+	// opened: see NewLoopToken. Default: nothing is.
+	LoopToken string
 }
 
 // pool is the connections of one upstream.
@@ -44,9 +51,11 @@ func newPool(cfg Config, spec Spec, base *tls.Config) *pool {
 	p := &pool{
 		dialer: dialer{
 			guard:    guard{allow: spec.Connection.AllowAddresses},
+			own:      cfg.Own,
 			resolver: cfg.Resolver,
 			connect:  spec.Connect,
 			dns:      spec.DNS,
+			token:    cfg.LoopToken,
 		},
 		tls:       newMaterial(cfg, spec.Connection.TLS, base),
 		handshake: spec.TLSHandshake,
@@ -78,7 +87,7 @@ func (p *pool) newTransport() *transport {
 // RoundTrip makes a call on the connections that are in use now: a rotated
 // certificate replaces them.
 func (p *pool) RoundTrip(req *http.Request) (*http.Response, error) {
-	return p.transport.Load().RoundTrip(req)
+	return p.transport.Load().RoundTrip(p.dialer.marked(req))
 }
 
 // retire closes idle connections, as soon as no call can be hurt by it.
@@ -161,6 +170,15 @@ func Written(c net.Conn) (n int64, exclusive bool) {
 		return own.written.Load(), exclusive
 	}
 	return 0, false
+}
+
+// Via gives the proxy that c, a connection of a pool, goes through, as
+// scheme://host:port; empty: none.
+func Via(c net.Conn) string {
+	if own := beneath(c); own != nil {
+		return own.via
+	}
+	return ""
 }
 
 // beneath gives the TCP connection under c: there is one session of TLS on it,

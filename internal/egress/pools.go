@@ -4,7 +4,6 @@ import (
 	"container/list"
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -43,7 +42,7 @@ type ownPool struct {
 // NewPools makes an empty set of pools.
 func NewPools(cfg Config) *Pools {
 	if cfg.Resolver == nil {
-		cfg.Resolver = &net.Resolver{PreferGo: true}
+		cfg.Resolver = ownResolver()
 	}
 	return &Pools{
 		cfg: cfg, near: map[*policy.Upstream]http.RoundTripper{}, pools: map[string]*pool{},

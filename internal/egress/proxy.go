@@ -99,6 +99,9 @@ func (px *proxy) reach(ctx context.Context, rec *Record, limit time.Duration) (n
 	if err != nil {
 		return nil, px.unreachable(err)
 	}
+	if own := beneath(c); own != nil {
+		own.via = px.String()
+	}
 	if px.tls == nil {
 		return c, nil
 	}

@@ -2,14 +2,17 @@ package egress
 
 import "net/netip"
 
-// specialRanges are the addresses that are not the public Internet: the IANA
-// IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890), multicast (RFC
-// 5771, RFC 4291) and what is reserved. Deprecated ranges stay in: routers still
-// know them.
-var specialRanges = func() []struct {
+// specialRange is a block of addresses that is not the public Internet.
+type specialRange struct {
 	prefix netip.Prefix
 	name   string
-} {
+}
+
+// specialRanges are the IANA IPv4 and IPv6 Special-Purpose Address Registries
+// (RFC 6890), multicast (RFC 5771, RFC 4291), and all of IPv6 that is no global
+// unicast (RFC 4291 section 2.4, the IANA IPv6 Address Space). Deprecated blocks
+// stay in: routers still know them. The first that matches gives the name.
+var specialRanges = func() []specialRange {
 	rows := []struct{ cidr, name string }{
 		{"0.0.0.0/8", "this network (RFC 791)"},
 		{"10.0.0.0/8", "private (RFC 1918)"},
@@ -31,7 +34,6 @@ var specialRanges = func() []struct {
 		{"240.0.0.0/4", "reserved and broadcast (RFC 1112)"},
 		{"::/128", "unspecified (RFC 4291)"},
 		{"::1/128", "loopback (RFC 4291)"},
-		{"::/8", "reserved (RFC 4291)"},
 		{"64:ff9b:1::/48", "local NAT64 (RFC 8215)"},
 		{"100::/64", "discard-only (RFC 6666)"},
 		{"100:0:0:1::/64", "dummy prefix (RFC 9780)"},
@@ -45,13 +47,13 @@ var specialRanges = func() []struct {
 		{"fe80::/10", "link-local (RFC 4291)"},
 		{"fec0::/10", "site-local (RFC 3879)"},
 		{"ff00::/8", "multicast (RFC 4291)"},
+		{"::/3", "reserved (RFC 4291)"},
+		{"4000::/2", "reserved (RFC 4291)"},
+		{"8000::/1", "reserved (RFC 4291)"},
 	}
-	out := make([]struct {
-		prefix netip.Prefix
-		name   string
-	}, len(rows))
+	out := make([]specialRange, len(rows))
 	for i, r := range rows {
-		out[i].prefix, out[i].name = netip.MustParsePrefix(r.cidr), r.name
+		out[i] = specialRange{netip.MustParsePrefix(r.cidr), r.name}
 	}
 	return out
 }()
@@ -59,13 +61,39 @@ var specialRanges = func() []struct {
 // metadata are the addresses at which clouds hand credentials to whoever asks.
 // Some lie in public ranges.
 var metadata = map[netip.Addr]string{
-	netip.MustParseAddr("169.254.169.254"): "cloud metadata",
-	netip.MustParseAddr("169.254.170.2"):   "AWS task credentials",
-	netip.MustParseAddr("169.254.170.23"):  "AWS pod identity",
-	netip.MustParseAddr("fd00:ec2::254"):   "AWS metadata",
-	netip.MustParseAddr("fd00:ec2::23"):    "AWS pod identity",
-	netip.MustParseAddr("fd20:ce::254"):    "Google metadata",
-	netip.MustParseAddr("100.100.100.200"): "Alibaba metadata",
-	netip.MustParseAddr("192.0.0.192"):     "Oracle metadata",
-	netip.MustParseAddr("168.63.129.16"):   "Azure wire server",
+	netip.MustParseAddr("169.254.169.254"):    "cloud metadata",
+	netip.MustParseAddr("169.254.169.250"):    "Rancher metadata",
+	netip.MustParseAddr("169.254.169.252"):    "Google metadata of a cluster",
+	netip.MustParseAddr("169.254.170.2"):      "AWS task credentials",
+	netip.MustParseAddr("169.254.170.23"):     "AWS pod identity",
+	netip.MustParseAddr("169.254.0.23"):       "Tencent metadata",
+	netip.MustParseAddr("169.254.10.10"):      "Tencent metadata",
+	netip.MustParseAddr("169.254.42.42"):      "Scaleway metadata",
+	netip.MustParseAddr("100.100.100.200"):    "Alibaba metadata",
+	netip.MustParseAddr("192.0.0.192"):        "Oracle metadata",
+	netip.MustParseAddr("168.63.129.16"):      "Azure wire server",
+	netip.MustParseAddr("fd00:ec2::254"):      "AWS metadata",
+	netip.MustParseAddr("fd00:ec2::23"):       "AWS pod identity",
+	netip.MustParseAddr("fd20:ce::254"):       "Google metadata",
+	netip.MustParseAddr("fd00:c1::a9fe:a9fe"): "Oracle metadata",
+	netip.MustParseAddr("fd00:a9fe:a9fe::1"):  "Linode metadata",
+	netip.MustParseAddr("fd00:42::42"):        "Scaleway metadata",
+	netip.MustParseAddr("fd00:100::100:200"):  "Alibaba metadata",
+	netip.MustParseAddr("fe80::a9fe:a9fe"):    "OpenStack metadata",
+}
+
+// metadataNames are what clouds call those addresses. They are refused before
+// they are resolved: inside a cloud a resolver, a hosts file or a proxy may give
+// them any address. `metadata` alone is not here, as own services are called so;
+// what it resolves to is judged.
+var metadataNames = map[string]string{
+	"metadata.google.internal":     "Google metadata",
+	"metadata.goog":                "Google metadata",
+	"metadata.azure.internal":      "Azure metadata",
+	"metadata.tencentyun.com":      "Tencent metadata",
+	"api.metadata.cloud.ibm.com":   "IBM metadata",
+	"metadata.packet.net":          "Equinix metadata",
+	"metadata.platformequinix.com": "Equinix metadata",
+	"rancher-metadata":             "Rancher metadata",
+	"instance-data":                "AWS metadata", // and under *.internal: see judgeName
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -86,7 +85,7 @@ func (r *routes) choose(scheme, hostport string) (*proxy, error) {
 		return nil, err
 	}
 	for _, n := range r.noProxy {
-		if matches(n, to) {
+		if n.Matches(to.host, to.port) {
 			return nil, nil
 		}
 	}
@@ -104,25 +103,6 @@ func (r *routes) choose(scheme, hostport string) (*proxy, error) {
 		return r.https, nil
 	default:
 		return r.http, nil
-	}
-}
-
-// matches says whether a host is reached without the proxy. A range means
-// addresses that stand in the URL; names are not resolved for it.
-func matches(n policy.NoProxy, to endpoint) bool {
-	if n.Port != 0 && n.Port != to.port {
-		return false
-	}
-	addr, err := netip.ParseAddr(to.host)
-	switch {
-	case n.Prefix.IsValid():
-		return err == nil && n.Prefix.Contains(addr.Unmap())
-	case !n.Suffix:
-		return n.Host == to.host
-	case n.Host == "":
-		return true
-	default:
-		return err != nil && strings.HasSuffix(to.host, "."+n.Host)
 	}
 }
 

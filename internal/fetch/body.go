@@ -156,7 +156,7 @@ func (t *Try) readAll(res *http.Response) (data []byte, truncated bool, err erro
 	}
 	size := int64(512)
 	if res.ContentLength >= 0 {
-		size = min(res.ContentLength+1, grow) // one more, so that EOF comes without growing
+		size = min(res.ContentLength, grow-1) + 1 // one more, so that EOF comes without growing
 	}
 	if res.Request.Method == http.MethodHead {
 		size = 1

@@ -139,10 +139,17 @@ func (b *bounder) retry(wish *Retry, r *policy.Retry) *policy.Retry {
 		}
 	}
 	for _, c := range []struct {
-		wish *int
-		out  *int
-	}{{wish.Connect, &out.Connect}, {wish.Read, &out.Read}, {wish.Status, &out.Status}, {wish.Other, &out.Other}} {
-		if c.wish != nil {
+		field     string
+		wish, out *int
+	}{
+		{"retry.connect", wish.Connect, &out.Connect}, {"retry.read", wish.Read, &out.Read},
+		{"retry.status", wish.Status, &out.Status}, {"retry.other", wish.Other, &out.Other},
+	} {
+		switch most := *c.out; { // negative: max_attempts is the bound
+		case c.wish == nil:
+		case most >= 0 && *c.wish > most:
+			b.over(c.field, *c.wish, most)
+		default:
 			*c.out = *c.wish
 		}
 	}
@@ -212,12 +219,16 @@ func granted(req *Request, r *policy.Route) error {
 	if req.Credential != "" && (r.Credential == nil || r.Credential.Name != req.Credential) {
 		return fault.Newf(fault.NotGranted, "credential: policy does not let calls of upstream %q choose %q; leave it out", r.Upstream.Name, req.Credential)
 	}
+	if req.Credential != "" && !r.Credential.GoesTo(req.URL) {
+		return fault.Newf(fault.NotGranted, "credential: %q is not bound to %s://%s, so the call would go without it; leave it out, or have the origin added to its bind", req.Credential, req.URL.Scheme, req.URL.HostPort())
+	}
 	if req.Host != "" && !g.Host {
 		return refuse("request_host", "unsafe_request_host")
 	}
 	o := req.Connection
 	switch {
 	case o == nil:
+		return nil
 	case o.Proxy != nil && !g.Proxy:
 		return refuse("proxy", "request_proxy")
 	case len(o.CAPEM) > 0 && !g.CA:
@@ -227,7 +238,27 @@ func granted(req *Request, r *policy.Route) error {
 	case o.SkipVerify && !g.SkipVerify:
 		return refuse("skip_verify", "unsafe_skip_verify")
 	default:
-		return o.Check() // before anything is tried
+		if err := o.Check(); err != nil { // before anything is tried
+			return err
+		}
 	}
-	return nil
+	return confided(req, r)
+}
+
+// confided refuses a call whose own way to connect would show the credential to
+// whoever the caller likes: policy's secrets are not for callers.
+func confided(req *Request, r *policy.Route) error {
+	cred, o, t := r.Credential, req.Connection, &r.Upstream.TLS
+	if cred == nil || !cred.GoesTo(req.URL) || o == nil || o.Proxy == nil && !o.SkipVerify {
+		return nil
+	}
+	verified := req.URL.Scheme == "https" && (len(t.Pins) > 0 || len(o.CAPEM) == 0 && !o.SkipVerify && !t.SkipVerify)
+	if verified {
+		return nil
+	}
+	field := "proxy"
+	if o.Proxy == nil {
+		field = "skip_verify"
+	}
+	return fault.Newf(fault.NotGranted, "%s: the call carries credential %q, which could be read on that way; leave it out, or call by https with the authorities that policy trusts", field, cred.Name)
 }

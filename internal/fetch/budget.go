@@ -62,6 +62,15 @@ func (b *budget) left(now time.Time) int {
 	return int(min(max(b.rest(), 0), math.MaxInt32))
 }
 
+// takeOver counts what old did as if it had been now.
+func (b *budget) takeOver(old *budget, now time.Time) {
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	old.slide(now)
+	b.start, b.counts = now, old.counts
+	b.parts[0] = old.counts
+}
+
 // rest is the retries left, fractions included. The small addition makes up for
 // products such as 0.29*100, which fall short of a whole number.
 func (b *budget) rest() float64 {
@@ -93,7 +102,8 @@ type budgets struct {
 }
 
 // get gives the budget of key: the one there is, or a new one if there is none or
-// if it was made with other parameters. It is asked when a policy is compiled, not
+// if it was made with other parameters; what was spent in the last window counts
+// there too, so that an edit in an outage is no new budget. It is asked when a policy is compiled, not
 // for each call.
 func (b *budgets) get(key string, ratio float64, min int, window time.Duration) *budget {
 	fresh := newBudget(ratio, min, window)
@@ -101,6 +111,9 @@ func (b *budgets) get(key string, ratio float64, min int, window time.Duration) 
 	defer b.mu.Unlock()
 	if old := b.by[key]; old != nil && old.ratio == fresh.ratio && old.min == fresh.min && old.part == fresh.part {
 		return old
+	}
+	if old := b.by[key]; old != nil {
+		fresh.takeOver(old, time.Now())
 	}
 	if b.by == nil {
 		b.by = map[string]*budget{}

@@ -225,3 +225,16 @@ func BenchmarkBudget(b *testing.B) {
 		}
 	})
 }
+
+// TestAnEditIsNoNewBudget: what was spent counts under other parameters too.
+func TestAnEditIsNoNewBudget(t *testing.T) {
+	var all budgets
+	for b := all.get("a", 0, 2, time.Minute); b.take(time.Now()); {
+	}
+	if b := all.get("a", 0, 2, 2*time.Minute); b.take(time.Now()) {
+		t.Error("an edit of the window gave the retries back")
+	}
+	if b := all.get("a", 0, 3, 2*time.Minute); !b.take(time.Now()) || b.take(time.Now()) {
+		t.Error("one more is one more")
+	}
+}

@@ -23,6 +23,8 @@ import (
 type Request struct {
 	// Caller is the verified identity of who asks.
 	Caller string
+	// Claims are those of the caller's token; nil: it had none.
+	Claims map[string]any
 	// Method is a token, never CONNECT.
 	Method string
 	// URL is the target, parameters included.
@@ -158,6 +160,8 @@ type Call struct {
 	engine     *Engine
 	// key is the idempotency key; empty: none.
 	key string
+	// system is the one upstream of a call of our own; empty: policy finds it.
+	system string
 	// reported is what a rule in report mode would have refused.
 	reported string
 }

@@ -16,6 +16,7 @@ import (
 func attemptClocks(_ *policy.Route, next TryFunc) TryFunc {
 	return func(ctx context.Context, t *Try) (*http.Response, error) {
 		ctx, t.cancel = context.WithCancelCause(ctx)
+		t.wire.onChurn = t.churned
 		t.armAttempt()
 		if d := t.hop.limits.firstByte; d > 0 {
 			t.armFirstByte(d)
@@ -27,6 +28,11 @@ func attemptClocks(_ *policy.Route, next TryFunc) TryFunc {
 		}
 		return res, nil
 	}
+}
+
+// churned ends a try whose connections end before they take its request.
+func (t *Try) churned() {
+	t.cancel(fault.Newf(fault.ConnectionReset, "the upstream ended %d connections before they took the request", mostWanted))
 }
 
 func (t *Try) attemptTimedOut() *fault.Error {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,6 +49,7 @@ type Engine struct {
 	observer                  func(context.Context, *Finished)
 	// What outlives a snapshot, by upstream.
 	budgets budgets
+	spooled atomic.Int64 // bytes that uploads keep to be sent again
 	// random draws from [0, 1).
 	random func() float64
 	slots  slotsOf
@@ -92,7 +95,8 @@ func (e *Engine) Use(s *policy.Snapshot) {
 	defer e.using.Unlock()
 	g := &generation{snapshot: s, chains: make(map[*policy.Route]*chain, len(s.Upstreams))}
 	keep := make(map[string]bool, len(s.Upstreams))
-	for _, up := range s.Upstreams {
+	upstreams := slices.Concat(s.Upstreams, s.System())
+	for _, up := range upstreams {
 		keep[up.Name] = true
 		shared := e.share(up)
 		g.chains[up.Base] = e.compile(up.Base, shared)
@@ -103,7 +107,7 @@ func (e *Engine) Use(s *policy.Snapshot) {
 	e.current.Store(g)
 	e.budgets.prune(keep)
 	e.slots.prune(keep)
-	e.pools.Prune(s.Upstreams)
+	e.pools.Prune(upstreams)
 }
 
 // Snapshot gives the policy in force.
@@ -112,7 +116,10 @@ func (e *Engine) Snapshot() *policy.Snapshot { return e.current.Load().snapshot 
 // Do makes one call and reads the whole response. The Response is never nil: on
 // failure it says what was tried. The error is a *fault.Error.
 func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
-	c := e.newCall(req, true)
+	return e.newCall(req, true).do(ctx)
+}
+
+func (c *Call) do(ctx context.Context) (*Response, error) {
 	res, err := c.run(ctx)
 	out := &Response{}
 	if err == nil {
@@ -197,16 +204,35 @@ func (c *Call) enter(route *policy.Route) error {
 	if len(b.problems) > 0 {
 		return fault.InvalidAll(b.problems)
 	}
+	if err := c.overridden(c.req.Header, c.req.URL); err != nil {
+		return err
+	}
 	if err := granted(c.req, route); err != nil {
 		return err
 	}
 	return checkRequest(c.req, c.req.Body, route)
 }
 
+// methodHeaders ask a server to read a request as if it had another method.
+var methodHeaders = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
+
+// overridden refuses a method in a header that policy would refuse as the method.
+func (c *Call) overridden(header http.Header, u target.URL) error {
+	for _, name := range methodHeaders {
+		for _, m := range header[name] {
+			q := policy.Query{Caller: c.req.Caller, Claims: c.req.Claims, Method: strings.ToUpper(strings.TrimSpace(m)), URL: u}
+			if _, err := c.matched(q); err != nil {
+				return fault.Newf(fault.PolicyDenied, "%s asks for another method: %s", name, fault.From(err).Message)
+			}
+		}
+	}
+	return nil
+}
+
 // decide asks policy about one hop.
 func (c *Call) decide(ctx context.Context, method string, u target.URL) (*policy.Route, error) {
-	q := policy.Query{Caller: c.req.Caller, Method: method, URL: u}
-	d, err := c.gen.snapshot.Decide(q)
+	q := policy.Query{Caller: c.req.Caller, Claims: c.req.Claims, Method: method, URL: u}
+	d, err := c.matched(q)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"fmt"
+	"net/netip"
 
 	"github.com/fetchsvc/fetchsvc/internal/egress"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
@@ -40,7 +41,7 @@ type Explanation struct {
 func (e *Engine) Explain(ctx context.Context, req *Request, resolve bool) *Explanation {
 	c := e.newCall(req, true)
 	out := &Explanation{}
-	d, tr, err := c.gen.snapshot.Explain(policy.Query{Caller: req.Caller, Method: req.Method, URL: req.URL})
+	d, tr, err := c.gen.snapshot.Explain(policy.Query{Caller: req.Caller, Claims: req.Claims, Method: req.Method, URL: req.URL})
 	out.Trace, out.Reported = tr, d.Reported
 	if d.Route != nil {
 		out.Upstream, out.Route = d.Route.Upstream.Name, d.Route.Name
@@ -52,11 +53,8 @@ func (e *Engine) Explain(ctx context.Context, req *Request, resolve bool) *Expla
 	err = c.enter(d.Route)
 	out.Settings = c.effective()
 	out.Schedule = c.schedule()
-	if cred := d.Route.Credential; cred != nil {
+	if cred := d.Route.Credential; cred != nil && cred.GoesTo(req.URL) {
 		out.Credential = cred.Name
-	}
-	if err == nil {
-		err = e.reachable(req, d.Route.Upstream)
 	}
 	if err != nil {
 		return out.deny(err)
@@ -69,16 +67,6 @@ func (x *Explanation) deny(err error) *Explanation {
 	x.Fault = fault.From(err)
 	x.Reason = x.Fault.Message
 	return x
-}
-
-// reachable finds what is wrong with the call's own way to connect. The pool is
-// made as the call would make it; nothing is dialled.
-func (e *Engine) reachable(req *Request, up *policy.Upstream) error {
-	if req.Connection == nil {
-		return nil
-	}
-	_, err := e.pools.ForCall(up, *req.Connection)
-	return err
 }
 
 // allowedBecause says who takes the call, and what the schedule does not show of
@@ -96,30 +84,44 @@ func (c *Call) allowedBecause() string {
 }
 
 // judgeAddresses asks the guard about an address, and with resolve about those of
-// a name. One that it refuses denies the call, unless a proxy resolves the name.
+// a name: the proxy's that the call names, and the host's. One that it refuses
+// denies the call, unless a proxy resolves the name.
 func (e *Engine) judgeAddresses(ctx context.Context, c *Call, out *Explanation, resolve bool) *Explanation {
-	host := c.hop.url.Host
-	if !resolve && !host.IsAddr() {
-		return out
+	if own := c.req.Connection; own != nil && own.Proxy != nil {
+		if _, err := e.judgeHost(ctx, c, own.Proxy.Host, resolve); err != nil {
+			return out.deny(fault.Newf(err.Kind, "the proxy %s: %s", proxyText(own.Proxy.Scheme, own.Proxy.Host, own.Proxy.Port), err.Message))
+		}
 	}
-	verdicts, err := e.pools.Judge(ctx, c.hop.upstream, host.Name)
+	host := c.hop.url.Host
+	verdicts, err := e.judgeHost(ctx, c, host.Name, resolve)
 	if resolve {
 		out.Addresses = verdicts
 	}
-	switch {
-	case c.way().byName && !host.IsAddr():
+	if err == nil || c.way().byName && !host.IsAddr() {
 		return out
-	case err != nil:
-		return out.deny(err)
+	}
+	return out.deny(err)
+}
+
+// judgeHost is what the guard says of a host; without resolve, names pass.
+func (e *Engine) judgeHost(ctx context.Context, c *Call, host string, resolve bool) ([]egress.Verdict, *fault.Error) {
+	_, err := netip.ParseAddr(host)
+	literal := err == nil
+	if !resolve && !literal {
+		return nil, nil
+	}
+	verdicts, err := e.pools.Judge(ctx, c.hop.upstream, host)
+	if err != nil {
+		return verdicts, fault.From(err)
 	}
 	for _, v := range verdicts {
 		switch {
 		case v.Allowed:
-		case host.IsAddr():
-			return out.deny(fault.New(fault.AddressDenied, v.Reason))
+		case literal:
+			return verdicts, fault.New(fault.AddressDenied, v.Reason)
 		default:
-			return out.deny(fault.Newf(fault.AddressDenied, "host %s: %s", host.Name, v.Reason))
+			return verdicts, fault.Newf(fault.AddressDenied, "host %s: %s", host, v.Reason)
 		}
 	}
-	return out
+	return verdicts, nil
 }

@@ -7,11 +7,16 @@ import (
 
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
+	"github.com/fetchsvc/fetchsvc/internal/target"
 )
 
-func credentialName(c *policy.Credential) string {
-	if c == nil {
+// credentialText is what calls of u carry.
+func credentialText(c *policy.Credential, u target.URL) string {
+	switch {
+	case c == nil:
 		return "none"
+	case !c.GoesTo(u):
+		return "none, " + c.Name + " is not bound to " + u.Scheme + "://" + u.HostPort()
 	}
 	return c.Name
 }

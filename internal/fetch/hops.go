@@ -95,6 +95,9 @@ func (c *Call) planHop(ctx context.Context, status int, to target.URL) redirectP
 	plan := redirectPlan{next: next}
 	bodyDropped := next.method != c.hop.method // a body that is not there too: what describes it goes
 	next.header, plan.dropped = c.carryOver(to.SameOrigin(c.hop.url), bodyDropped)
+	if err := c.overridden(next.header, to); err != nil {
+		return redirectPlan{err: fault.Newf(fault.PolicyDenied, "a redirect was refused: %s", fault.From(err).Message)}
+	}
 	b := bounder{upstream: route.Upstream.Name, streamed: !c.buffered}
 	next.limits, next.retry = b.limits(c.req, route), b.retry(c.req.Retry, &route.Retry)
 	if !bodyDropped {

@@ -58,7 +58,7 @@ func (t *tries) judge(ctx context.Context, c *Call, res *http.Response, err erro
 	case c.hop.body != nil && !c.hop.body.Replayable():
 		return stop("BODY_SPENT", "the upload cannot be sent again; policy keeps %s of one (retry.spool)", policy.FormatSize(p.Spool))
 	}
-	v = t.plan(ctx, c, res, why)
+	v = t.plan(ctx, c, t.head, why) // what asks for a wait is the head, whatever became of the body
 	if !v.again {
 		return v
 	}

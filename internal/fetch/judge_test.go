@@ -260,14 +260,15 @@ func TestBounds(t *testing.T) {
 		"attempts":    {Retry{MaxAttempts: ptr(4)}, []string{"retry.max_attempts"}},
 		"retry after": {Retry{RetryAfterMax: ptr(61 * sec)}, []string{"retry.retry_after_max"}},
 		"both":        {Retry{MaxAttempts: ptr(4), RetryAfterMax: ptr(61 * sec)}, []string{"retry.max_attempts", "retry.retry_after_max"}},
+		"reads":       {Retry{Read: ptr(2)}, []string{"retry.read"}},
 		"methods":     {Retry{Methods: []string{"*", "GET"}}, []string{"retry.methods"}},
 		"waits":       {Retry{Base: ptr(2 * sec), Max: ptr(sec)}, []string{"retry.backoff.base"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			play{
-				retry: "max_attempts: 2, max: {max_attempts: 3}", tweak: asking(c.ask), steps: []step{answer(200)}, want: "= INVALID_REQUEST",
+				retry: "max_attempts: 2, read: 1, max: {max_attempts: 3}", tweak: asking(c.ask), steps: []step{answer(200)}, want: "= INVALID_REQUEST",
 			}.run(t)
-			e, p := staged(t, policyText("max_attempts: 2, max: {max_attempts: 3}", ""), answer(200))
+			e, p := staged(t, policyText("max_attempts: 2, read: 1, max: {max_attempts: 3}", ""), answer(200))
 			req := request(t, "GET", "http://a.test/")
 			req.Retry = &c.ask
 			_, err := e.Do(t.Context(), req)

@@ -76,6 +76,7 @@ func ledger(_ *policy.Route, next TryFunc) TryFunc {
 // answered notes the head.
 func (t *Try) answered(res *http.Response) {
 	t.entry.Status, t.entry.Wire, t.entry.Proto = res.StatusCode, fault.Answered, protoVersion(res)
+	t.call.tries.head = res
 }
 
 // end closes the line, once.

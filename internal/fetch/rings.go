@@ -65,6 +65,8 @@ type shared struct {
 func (e *Engine) share(up *policy.Upstream) (s shared) {
 	if l := up.Limits; l.Concurrent > 0 {
 		s.slots = e.slots.get(up.Name, l.Concurrent, l.Queue)
+	} else {
+		e.slots.lift(up.Name)
 	}
 	if b := up.Budget; !b.Unlimited {
 		s.budget = e.budgets.get(up.Name, b.Ratio, b.Min, b.Window)
@@ -156,16 +158,19 @@ func takeSlot(s shared, next CallFunc) CallFunc {
 			c.tries.before = pause{waited, "a free place among the upstream's calls (limits.concurrent)"}
 		}
 		release := sync.OnceFunc(s.slots.release)
+		handedOn := false
+		defer func() { // also when a defect panics: the place would never come back
+			if !handedOn {
+				release()
+			}
+		}()
 		res, err := next(ctx, c)
 		if err != nil {
-			release()
 			return nil, err
 		}
 		if body, ok := res.Body.(*receivedBody); ok {
-			body.onClose = release
-		} else {
-			release() // it was read whole
-		}
+			body.onClose, handedOn = release, true
+		} // else it was read whole
 		return res, nil
 	}
 }

@@ -227,6 +227,15 @@ func (s *slotsOf) get(upstream string, concurrent, queue int) *slots {
 	return s.by[upstream]
 }
 
+// lift lets everyone in who waits for an upstream that has no limit any more.
+func (s *slotsOf) lift(upstream string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.by[upstream]; old != nil {
+		old.resize(0, 0)
+	}
+}
+
 // prune forgets the upstreams that are not kept. Their calls in flight, and those
 // that wait for them, end as they would have.
 func (s *slotsOf) prune(keep map[string]bool) {

@@ -20,7 +20,7 @@ type spool struct {
 
 	mu     sync.Mutex
 	reader *spoolReader // the attempt's; those before it get nothing more
-	kept   []byte
+	kept   kept
 	limit  int64 // of kept
 	over   bool  // more was read than is kept
 	// promised: another attempt is to come, so kept must suffice for it. A reader
@@ -39,7 +39,7 @@ func (e *Engine) newStream(req *Request) (*Call, *spool) {
 	if !ok {
 		return e.newCall(req, false), nil
 	}
-	s := &spool{Upload: up, settled: make(chan struct{})}
+	s := &spool{Upload: up, settled: make(chan struct{}), kept: kept{all: &e.spooled}}
 	own := *req
 	own.Body = s
 	s.call = e.newCall(&own, false)
@@ -103,6 +103,17 @@ func (s *spool) commit() {
 	close(s.settled)
 }
 
+// end says that the call is over. On nil it does nothing.
+func (s *spool) end() {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over, s.reader = true, nil
+	s.kept.drop()
+}
+
 // spoolReader is the upload in the hands of one attempt.
 type spoolReader struct {
 	spool   *spool
@@ -149,7 +160,7 @@ func (r *spoolReader) replay(p []byte) (n, size int, err error) {
 	s := r.spool
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.promised && r.mine() && r.at == len(s.kept) && s.full() {
+	for s.promised && r.mine() && r.at == s.kept.size && s.full() {
 		s.mu.Unlock()
 		select {
 		case <-r.closed:
@@ -160,8 +171,8 @@ func (r *spoolReader) replay(p []byte) (n, size int, err error) {
 	switch {
 	case !r.mine():
 		return 0, 0, errBroken
-	case r.at < len(s.kept):
-		n = copy(p, s.kept[r.at:])
+	case r.at < s.kept.size:
+		n = s.kept.read(p, r.at)
 		r.at += n
 		return n, 0, nil
 	}
@@ -182,20 +193,20 @@ func (r *spoolReader) mine() bool {
 }
 
 // full says that nothing more can be kept.
-func (s *spool) full() bool { return int64(len(s.kept)) >= s.limit }
+func (s *spool) full() bool { return int64(s.kept.size) >= s.limit }
 
 // room is how many of n bytes may be read from the upload at once: no more than
 // can be kept. One more tells an upload that ends there from one that goes on.
 func (s *spool) room(n int) int {
-	s.over = s.over || s.limit == 0
+	s.over = s.over || s.limit == 0 || s.kept.crowded() && !s.promised
 	switch {
 	case s.over:
-		s.kept = nil // whoever is here has had it
+		s.kept.drop() // whoever is here has had it
 		return n
 	case s.full():
 		return min(n, 1)
 	}
-	return int(min(int64(n), s.limit-int64(len(s.kept))))
+	return int(min(int64(n), s.limit-int64(s.kept.size)))
 }
 
 // keep notes what was read from the upload. The byte beyond the limit is kept
@@ -207,6 +218,6 @@ func (s *spool) keep(p []byte) {
 		s.over = true
 	}
 	if !s.over {
-		s.kept = append(s.kept, p...)
+		s.kept.add(p)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -389,8 +390,8 @@ func TestSpoolKeepsItsPromise(t *testing.T) {
 	if got := append(part, rest...); err != nil || !bytes.Equal(got, data) || s.Replayable() {
 		t.Errorf("the accepted attempt got %d bytes, %v; want all %d, and not replayable", len(got), err, len(data))
 	}
-	if s.kept != nil {
-		t.Errorf("%d bytes are kept to the end", len(s.kept))
+	if s.kept.size != 0 {
+		t.Errorf("%d bytes are kept to the end", s.kept.size)
 	}
 }
 
@@ -436,8 +437,8 @@ func TestSpoolIsBounded(t *testing.T) {
 	p := make([]byte, 32<<10)
 	for {
 		_, err := r.Read(p)
-		if len(s.kept) > 64<<10 {
-			t.Fatalf("%d bytes are kept", len(s.kept))
+		if s.kept.size > 64<<10 {
+			t.Fatalf("%d bytes are kept", s.kept.size)
 		}
 		if err == io.EOF {
 			break
@@ -446,7 +447,29 @@ func TestSpoolIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if s.Replayable() || s.kept != nil {
-		t.Errorf("it is replayable, or keeps %d bytes, although it is over its bound", len(s.kept))
+	if s.Replayable() || s.kept.size != 0 {
+		t.Errorf("it is replayable, or keeps %d bytes, although it is over its bound", s.kept.size)
+	}
+}
+
+// TestSpoolsShareOneBound: what all of them keep is bounded too, and given back.
+func TestSpoolsShareOneBound(t *testing.T) {
+	var all atomic.Int64
+	k := kept{all: &all}
+	k.add(make([]byte, 3*keptBlock+1))
+	if all.Load() != 4*keptBlock || k.size != 3*keptBlock+1 {
+		t.Errorf("%d bytes are counted for %d, want whole blocks", all.Load(), k.size)
+	}
+	if k.crowded() {
+		t.Error("four blocks are a crowd")
+	}
+	all.Add(mostKept)
+	if !k.crowded() {
+		t.Error("mostKept is no crowd")
+	}
+	all.Add(-mostKept)
+	k.drop()
+	if all.Load() != 0 || k.size != 0 {
+		t.Errorf("%d bytes are counted behind the end", all.Load())
 	}
 }

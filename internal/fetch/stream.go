@@ -28,6 +28,7 @@ type Live struct {
 	settled bool
 	// ctx is the caller's; failed is how the stream ended, over that it did.
 	ctx    context.Context
+	spool  *spool // nil: nothing is uploaded
 	failed error
 	over   bool
 }
@@ -39,12 +40,13 @@ func (e *Engine) Open(ctx context.Context, req *Request) (*Live, *Response, erro
 	c, kept := e.newStream(req)
 	res, err := c.run(ctx)
 	if err != nil {
+		kept.end()
 		out := &Response{}
 		c.account(out)
 		c.observe(ctx, out, err)
 		return nil, out, fault.From(err)
 	}
-	l := &Live{ctx: ctx, call: c, res: res, try: res.Body.(*receivedBody).try, body: res.Body, left: math.MaxInt64}
+	l := &Live{ctx: ctx, spool: kept, call: c, res: res, try: res.Body.(*receivedBody).try, body: res.Body, left: math.MaxInt64}
 	l.try.commit()
 	kept.commit()
 	c.head(res, &l.Response)
@@ -150,6 +152,7 @@ func (l *Live) Close() {
 	_ = l.body.Close()
 	_ = l.res.Body.Close()
 	l.call.account(&l.Response)
+	l.spool.end()
 	if !l.over {
 		l.over = true
 		l.call.observe(l.ctx, &l.Response, l.failed)

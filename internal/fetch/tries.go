@@ -40,6 +40,8 @@ type tries struct {
 	prev, asked time.Duration
 	// before is what the next attempt waited, and why.
 	before pause
+	// head is what answered the last attempt, also if its body failed; nil: nothing.
+	head *http.Response
 }
 
 // pause is a wait between attempts.
@@ -77,7 +79,7 @@ func (t *tries) next(ctx context.Context, c *Call, reason Reason) (*http.Respons
 	try.call, try.hop = c, c.hop
 	try.open(reason)
 	try.entry.Wait, try.entry.WaitReason = t.before.wait, t.before.why
-	t.before = pause{}
+	t.before, t.head = pause{}, nil
 	return c.hop.chain.try(ctx, try)
 }
 

@@ -3,14 +3,12 @@ package fetch
 import (
 	"context"
 	"net"
-	"net/http"
 	"net/http/httptrace"
 	"sync"
 	"time"
 
 	"github.com/fetchsvc/fetchsvc/internal/egress"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
-	"github.com/fetchsvc/fetchsvc/internal/policy"
 )
 
 // wire watches one try from below. Some of its hooks run in the transport's
@@ -31,9 +29,11 @@ type wire struct {
 	address    string
 	reused     bool
 	onResend   func()
+	onChurn    func() // of too many connections that took no request
 	onClose    func() // of a connection that carries this request alone
 
 	untaken bool // what took it said that it took nothing
+	wanted  int  // how often the transport looked for a connection
 
 	headDue  *time.Timer // the first_byte clock; nil: off
 	headTime time.Duration
@@ -42,11 +42,27 @@ type wire struct {
 
 // watch arms the hooks.
 func (w *wire) watch(ctx context.Context, connect time.Duration) context.Context {
+	w.trace.GetConn = w.onWant
 	w.trace.GotConn = w.onConn
 	w.trace.WroteHeaders = w.onHeaders
 	w.trace.WroteRequest = w.onRequest
 	w.trace.GotFirstResponseByte = w.onByte
 	return egress.WithRecord(httptrace.WithClientTrace(ctx, &w.trace), &w.record, connect)
+}
+
+// mostWanted bounds how often the transport may look for a connection in a try. For
+// each HTTP/2 connection that ends before it takes the request the transport looks
+// for another, at once and without end.
+const mostWanted = 32
+
+func (w *wire) onWant(string) {
+	w.mu.Lock()
+	w.wanted++
+	churn := w.wanted > mostWanted
+	w.mu.Unlock()
+	if churn {
+		w.onChurn()
+	}
 }
 
 func (w *wire) onConn(info httptrace.GotConnInfo) {
@@ -167,6 +183,8 @@ func (w *wire) observe(a *Attempt, end time.Time) {
 	a.Proxy = dialed.Proxy
 	if w.conn == nil {
 		a.Address = dialed.Address
+	} else {
+		a.Proxy = egress.Via(w.conn) // also of one that is reused
 	}
 	if !w.reused {
 		a.Timings.DNS, a.Timings.Connect, a.Timings.TLS = dialed.DNS, dialed.Connect, dialed.TLS
@@ -184,29 +202,4 @@ func (w *wire) observe(a *Attempt, end time.Time) {
 		}
 		a.Timings.Body = end.Sub(w.firstByte)
 	}
-}
-
-// fieldCost is what a header field costs beside its name and value, as HTTP/2
-// counts it (RFC 9113 section 6.5.2): many small fields take more memory than
-// they take bytes of the head.
-const fieldCost = 32
-
-// badHead refuses what net/http lets through on HTTP/1: a head of more than most
-// bytes where each field counts as on HTTP/2, and a status that is none.
-func badHead(res *http.Response, most int64) *fault.Error {
-	if res.StatusCode < 100 {
-		return fault.Newf(fault.BadResponse, "the upstream's answer is not valid HTTP: there is no status %03d", res.StatusCode)
-	}
-	var size int64
-	for name, values := range res.Header {
-		for _, v := range values {
-			size += int64(len(name)+len(v)) + fieldCost
-		}
-	}
-	if size > most {
-		return fault.Newf(fault.ResponseHeaderTooLarge,
-			"the response head is larger than the policy's response_header size of %s, where each field counts %d bytes beside its name and value",
-			policy.FormatSize(most), fieldCost)
-	}
-	return nil
 }

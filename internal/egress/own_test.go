@@ -1,0 +1,127 @@
+package egress
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+	"github.com/fetchsvc/fetchsvc/internal/testpeer"
+)
+
+// ears are listeners of this process that must hear nothing.
+func ears(t *testing.T, at string) (own, string) {
+	t.Helper()
+	l, err := net.Listen("tcp", at)
+	if err != nil {
+		t.Skipf("this machine cannot listen on %s: %v", at, err)
+	}
+	heard := make(chan int, 1)
+	go func() {
+		n := 0
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				heard <- n
+				return
+			}
+			n++
+			_ = c.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = l.Close()
+		if n := <-heard; n != 0 {
+			t.Errorf("the listener on %s heard %d connections", at, n)
+		}
+	})
+	addr := l.Addr().(*net.TCPAddr).AddrPort()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return func() []netip.AddrPort { return []netip.AddrPort{addr} }, port
+}
+
+// TestOwnListenersAreRefused, by each address at which they would answer.
+func TestOwnListenersAreRefused(t *testing.T) {
+	mine := []string{"127.0.0.1", "127.0.0.2", "0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.1]", "own.example", "both.example"}
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range all {
+		if p := netip.MustParsePrefix(a.String()); !p.Addr().IsLinkLocalUnicast() { // needs a zone, which no URL has
+			mine = append(mine, strings.TrimSuffix(net.JoinHostPort(p.Addr().String(), ""), ":"))
+		}
+	}
+	for _, c := range []struct {
+		listen string
+		hosts  []string
+	}{
+		{"127.0.0.1:0", []string{"127.0.0.1", "0.0.0.0", "[::]", "[::ffff:127.0.0.1]", "own.example", "both.example"}},
+		{"[::1]:0", []string{"[::1]", "[::]", "0.0.0.0"}},
+		{"0.0.0.0:0", mine},
+		{"[::]:0", mine},
+	} {
+		o, port := ears(t, c.listen)
+		p := NewPools(Config{Own: o, Resolver: &names{table: map[string][]string{
+			"own.example": {"127.0.0.1"}, "both.example": {"127.0.0.9", "127.0.0.1"},
+		}}})
+		defer p.Close()
+		rt := p.For(upstream("0.0.0.0/0", "::/0"))
+		for _, host := range c.hosts {
+			for _, scheme := range []string{"http", "https"} {
+				if _, err := fetch(t, rt, scheme+"://"+host+":"+port+"/"); !errors.Is(err, fault.AddressDenied) || !strings.Contains(err.Error(), "itself") {
+					t.Errorf("listening on %s, %s://%s: got %v, want ADDRESS_DENIED for the own listener", c.listen, scheme, host, err)
+				}
+			}
+		}
+	}
+}
+
+// TestOwnListenerAsProxy: a proxy is an address like any other.
+func TestOwnListenerAsProxy(t *testing.T) {
+	o, port := ears(t, "127.0.0.1:0")
+	for _, scheme := range []string{"http", "https", "socks5"} {
+		up := upstream("127.0.0.0/8")
+		up.Proxy = proxyAt(scheme, "127.0.0.1:"+port)
+		p := NewPools(Config{Own: o})
+		defer p.Close()
+		if _, err := fetch(t, p.For(up), "http://127.0.0.1:9/"); !errors.Is(err, fault.AddressDenied) {
+			t.Errorf("%s: got %v, want ADDRESS_DENIED", scheme, err)
+		}
+	}
+}
+
+// TestOthersListenersAreReached: the own ones alone are refused.
+func TestOthersListenersAreReached(t *testing.T) {
+	o, port := ears(t, "127.0.0.1:0")
+	other := testpeer.HTTP(t, hello)
+	p := NewPools(Config{Own: o})
+	defer p.Close()
+	if g, err := fetch(t, p.For(upstream("127.0.0.0/8")), other); err != nil || g.status != 200 {
+		t.Errorf("another port: got %+v, %v", g, err)
+	}
+	n := netip.MustParseAddrPort("127.0.0.1:" + port)
+	for s, want := range map[string]bool{
+		"127.0.0.1": true, "0.0.0.0": true, "::": true, "::ffff:127.0.0.1": true, "64:ff9b::7f00:1": true, "2002:7f00:1::": true,
+		"127.0.0.2": false, "::1": false, "8.8.8.8": false,
+	} {
+		if err := o.judge(netip.AddrPortFrom(netip.MustParseAddr(s), n.Port())); (err != nil) != want {
+			t.Errorf("%s: got %v, want refused %v", s, err, want)
+		}
+	}
+}
+
+// TestTheSocketRefusesOwnListeners: no path into the dialer skips the check.
+func TestTheSocketRefusesOwnListeners(t *testing.T) {
+	o, port := ears(t, "127.0.0.1:0")
+	d := dialer{guard: anyAddress, own: o, connect: patience}
+	if _, err := d.connectOne(t.Context(), netip.MustParseAddrPort("127.0.0.1:"+port)); !errors.Is(err, fault.AddressDenied) {
+		t.Errorf("got %v, want ADDRESS_DENIED", err)
+	}
+	d = dialer{connect: patience}
+	if _, err := d.connectOne(t.Context(), netip.MustParseAddrPort("127.0.0.1:"+port)); !errors.Is(err, fault.AddressDenied) {
+		t.Errorf("the guard at the socket: got %v, want ADDRESS_DENIED", err)
+	}
+}

@@ -1,0 +1,46 @@
+package fetch
+
+import (
+	"testing"
+
+	"github.com/fetchsvc/fetchsvc/internal/egress"
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+	"github.com/fetchsvc/fetchsvc/internal/secret"
+)
+
+const confiding = `
+credentials:
+  - {name: token, bind: ["https://a.test", "http://a.test"], bearer: {token: {secret: env:NOBODY_SETS_THIS}}}
+upstreams:
+  - name: a
+    hosts: [a.test, b.test]
+    schemes: [http, https]
+    credential: token
+    grants: [request_proxy, request_ca, unsafe_skip_verify]
+`
+
+// TestCredentialsAreNotShownToCallers: no call chooses both what carries the
+// credential and who can read it there.
+func TestCredentialsAreNotShownToCallers(t *testing.T) {
+	proxy := &egress.CallProxy{Scheme: "http", Host: "203.0.113.1", Port: 3128, Password: secret.NewValue("")}
+	for name, c := range map[string]struct {
+		url     string
+		own     egress.Override
+		refused bool
+	}{
+		"a proxy reads http":         {"http://a.test/", egress.Override{Proxy: proxy}, true},
+		"a proxy passes https on":    {"https://a.test/", egress.Override{Proxy: proxy}, false},
+		"a proxy poses as https":     {"https://a.test/", egress.Override{Proxy: proxy, SkipVerify: true}, true},
+		"anyone poses as https":      {"https://a.test/", egress.Override{SkipVerify: true}, true},
+		"a host without credentials": {"http://b.test/", egress.Override{Proxy: proxy}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req := request(t, "GET", c.url)
+			req.Connection = &c.own
+			x := newEngine(t, confiding).Explain(t.Context(), req, false)
+			if got := x.Fault != nil && x.Fault.Kind == fault.NotGranted; got != c.refused {
+				t.Errorf("got %v, want it refused: %v", x.Fault, c.refused)
+			}
+		})
+	}
+}
