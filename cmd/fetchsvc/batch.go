@@ -27,6 +27,7 @@ Exit codes:
   1    something else went wrong, such as an answer that could not be written
   2    the command line is wrong
   3    the file holds something that is no request
+  4    fetchsvc does not know who makes the calls
   5    fetchsvc itself cannot be reached, or is stopping
   6    a call failed
   28   fetchsvc did not end the batch within --total
@@ -38,7 +39,7 @@ const batchSlack = 10 * time.Second
 
 // batchOptions are the flags of batch.
 type batchOptions struct {
-	server      string
+	clientOptions
 	concurrency *int32
 	stopOnError bool
 	ordered     bool
@@ -65,7 +66,6 @@ func newBatch() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&o.server, "server", defaultServer(), serverUsage)
 	f.Func("concurrency", "have at most `N` calls in flight, 1 to 100 (default 16)", func(s string) error {
 		n, err := strconv.ParseInt(s, 10, 32)
 		if err != nil || n < 1 || n > 100 {
@@ -77,6 +77,7 @@ func newBatch() *cobra.Command {
 	f.BoolVar(&o.stopOnError, "stop-on-error", false, "start no more calls after one that failed; the rest of its batch is answered CANCELLED")
 	f.Func("total", "answer what is not done after this `TIME` TOTAL_TIMEOUT: seconds, or 500ms, 2m (default 5m a batch)", clock(&o.total))
 	f.BoolVar(&o.ordered, "ordered", false, "write the answers in the order of the file")
+	o.flags(f)
 	return cmd
 }
 
@@ -85,7 +86,7 @@ func (o *batchOptions) run(ctx context.Context, name string, in io.Reader, out, 
 	if err != nil {
 		return err
 	}
-	conn, err := dial(o.server)
+	conn, err := o.dial()
 	if err != nil {
 		return err
 	}

@@ -58,13 +58,13 @@ func TestCheck(t *testing.T) {
 }
 
 const (
-	before = `callers: [{name: billing}]
+	before = `callers: [{name: billing, dns_names: [billing.test]}]
 upstreams:
   - {name: a, hosts: [a.test], timeouts: {total: 20s}}
   - {name: b, hosts: [b.test]}
   - {name: c, hosts: [c.test], deny: {methods: [PUT]}}
 `
-	after = `callers: [{name: billing}]
+	after = `callers: [{name: billing, dns_names: [billing.test]}]
 upstreams:
   - {name: a, hosts: [a.test], timeouts: {total: 10s}, retry: {max_attempts: 2}}
   - {name: b2, hosts: [b.test], allow: {callers: [billing]}}

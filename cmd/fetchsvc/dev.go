@@ -41,7 +41,8 @@ func newDev() *cobra.Command {
 
 func (o *serveOptions) dev(ctx context.Context, httpbinAddr string, out, errs io.Writer) error {
 	log := slog.New(slog.NewTextHandler(errs, nil))
-	lis, err := listen("httpbin", httpbinAddr)
+	o.local = true
+	lis, err := (&doors{doorOptions: &o.doorOptions}).listen("httpbin", httpbinAddr, policy.DenyAll())
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ const exitHelp = `Exit codes:
   1    something else went wrong, such as an answer that could not be written
   2    the command line is wrong
   3    the request cannot be sent as written
-  4    policy denies the call
+  4    policy denies the call, or fetchsvc does not know who makes it
   5    fetchsvc itself cannot be reached, or is stopping
   6    the upstream gave no usable answer
   22   the upstream answered 400 or more and --fail was given

@@ -33,7 +33,7 @@ Exit codes:
   1    it would not, or something else went wrong
   2    the command line is wrong
   3    the question itself is not valid, such as a caller's name of 300 bytes
-  4    the service does not tell this caller
+  4    the service does not tell this caller, or does not know who it is
   5    fetchsvc itself cannot be reached
   28   fetchsvc did not answer within 30s`
 
@@ -42,10 +42,11 @@ const explainPatience = 30 * time.Second
 
 // explainOptions are the flags of explain.
 type explainOptions struct {
-	server, policy, caller string
-	headers                []string
-	resolve                bool
-	printJSON, verbose     bool
+	clientOptions
+	policy, caller     string
+	headers            []string
+	resolve            bool
+	printJSON, verbose bool
 }
 
 func newExplain() *cobra.Command {
@@ -71,12 +72,12 @@ func newExplain() *cobra.Command {
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&o.policy, "policy", "", "judge by the policy in this `FILE` or folder, without a service")
-	f.StringVar(&o.server, "server", defaultServer(), serverUsage)
 	f.StringVar(&o.caller, "caller", "", "explain it for the caller of this `NAME` (default who asks; with --policy anonymous)")
 	f.StringArrayVarP(&o.headers, "header", "H", nil, "add the header `\"NAME: VALUE\"` to the call (repeatable)")
 	f.BoolVar(&o.resolve, "resolve", false, "also resolve the host, and judge its addresses")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "show the settings too that nobody set")
 	f.BoolVar(&o.printJSON, "json", false, "write the whole ExplainResponse as JSON")
+	o.flags(f)
 	return cmd
 }
 
@@ -112,7 +113,7 @@ func (o *explainOptions) ask(ctx context.Context, in *fetchsvcv1.ExplainRequest)
 	if o.policy != "" {
 		return o.askPolicy(asking, in)
 	}
-	conn, err := dial(o.server)
+	conn, err := o.dial()
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ const slack = 2 * time.Second
 
 // fetchOptions are the flags of fetch.
 type fetchOptions struct {
-	server string
+	clientOptions
 
 	// What to send.
 	method    string
@@ -112,7 +112,7 @@ func (o *fetchOptions) run(ctx context.Context, url string, in io.Reader, out, e
 
 // call is one Fetch on a connection of its own.
 func (o *fetchOptions) call(ctx context.Context, req *fetchsvcv1.FetchRequest) (*fetchsvcv1.FetchResponse, error) {
-	conn, err := dial(o.server)
+	conn, err := o.dial()
 	if err != nil {
 		return nil, err
 	}

@@ -68,6 +68,9 @@ func (t teller) callError(err error) error {
 	if t.tooLarge != "" && d.info.GetReason() == string(fault.ResponseTooLarge) {
 		fmt.Fprintf(&text, "\n  %s", t.tooLarge)
 	}
+	if d.info.GetReason() == string(fault.Unauthenticated) {
+		text.WriteString("\n  set FETCHSVC_TOKEN, or give --token-file FILE, or --cert FILE and --key FILE")
+	}
 	if t.verbose && d.ledger != nil {
 		text.WriteByte('\n')
 		showWire(&text, d.ledger.GetAttempts(), hopHeads(d.ledger.GetHistory(), nil))

@@ -13,11 +13,11 @@ import (
 // flags declares what fetch understands, in curl's spelling where curl has it.
 func (o *fetchOptions) flags(f *pflag.FlagSet) {
 	f.SortFlags = false // they stand by topic
-	f.StringVar(&o.server, "server", defaultServer(), serverUsage)
 	o.requestFlags(f)
 	o.bodyFlags(f)
 	o.callFlags(f)
 	o.answerFlags(f)
+	o.clientOptions.flags(f)
 }
 
 func (o *fetchOptions) answerFlags(f *pflag.FlagSet) {

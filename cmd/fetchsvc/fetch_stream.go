@@ -18,7 +18,7 @@ func (o *fetchOptions) streams() bool {
 // stream the API's total clock ends at the head; --max-time means the whole
 // transfer, as curl's does, so it is the deadline of the RPC.
 func (o *fetchOptions) stream(ctx context.Context, req *fetchsvcv1.FetchRequest, up *upload, stdout, errs io.Writer) error {
-	conn, err := dial(o.server)
+	conn, err := o.dial()
 	if err != nil {
 		return err
 	}

@@ -124,7 +124,7 @@ func TestFailure(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := &fetchOptions{server: "127.0.0.1:9090", maxTime: 2 * time.Second, verbose: tt.verbose, streamed: tt.streamed, maxBytes: tt.maxBytes}
+		o := &fetchOptions{clientOptions: clientOptions{server: "127.0.0.1:9090"}, maxTime: 2 * time.Second, verbose: tt.verbose, streamed: tt.streamed, maxBytes: tt.maxBytes}
 		failure := o.teller().callError(st.Err())
 		out.WriteString("# " + tt.name + "\n")
 		fmt.Fprintf(&out, "fetchsvc: %v\nexit %d\n\n", failure, exitCode(failure))

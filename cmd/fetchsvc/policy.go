@@ -20,7 +20,7 @@ Exit codes:
   0    the policy in force is the newest
   1    a newer one was refused, or something else went wrong
   2    the command line is wrong
-  4    the service does not tell this caller
+  4    the service does not tell this caller, or does not know who it is
   5    fetchsvc itself cannot be reached
   28   fetchsvc did not answer within 10s`
 
@@ -28,19 +28,20 @@ Exit codes:
 const policyPatience = 10 * time.Second
 
 func newPolicy() *cobra.Command {
-	var server string
+	var o clientOptions
 	cmd := &cobra.Command{
 		Use: "policy", Short: "Tell which policy a running service has in force", Long: policyHelp, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return showPolicy(cmd.Context(), server, cmd.OutOrStdout())
+			return showPolicy(cmd.Context(), &o, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().StringVar(&server, "server", defaultServer(), serverUsage)
+	cmd.Flags().SortFlags = false
+	o.flags(cmd.Flags())
 	return cmd
 }
 
-func showPolicy(ctx context.Context, server string, out io.Writer) error {
-	conn, err := dial(server)
+func showPolicy(ctx context.Context, o *clientOptions, out io.Writer) error {
+	conn, err := o.dial()
 	if err != nil {
 		return err
 	}
@@ -52,8 +53,8 @@ func showPolicy(ctx context.Context, server string, out io.Writer) error {
 	case ctx.Err() != nil:
 		return interrupted()
 	case err != nil:
-		late := fmt.Sprintf("no answer from fetchsvc at %s within %s", server, policyPatience)
-		return teller{server: server, late: late}.callError(err)
+		late := fmt.Sprintf("no answer from fetchsvc at %s within %s", o.server, policyPatience)
+		return teller{server: o.server, late: late}.callError(err)
 	}
 	if _, err := io.WriteString(out, snapshotText(s)); err != nil {
 		return exit{err, exitOther}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,7 +26,9 @@ type reloader struct {
 	// use puts a snapshot in force, and current gives the one that is.
 	use     func(*policy.Snapshot)
 	current func() *policy.Snapshot
-	log     *slog.Logger
+	// accept says why a policy that can be used must not be in force here; nil: any may.
+	accept func(*policy.Snapshot) error
+	log    *slog.Logger
 
 	mu      sync.Mutex // held while reloading
 	refused atomic.Pointer[refusal]
@@ -75,10 +76,7 @@ func (r *reloader) reload(asked bool) {
 
 // errEmpty refuses what a write that has only begun looks like, or one to a full
 // disk: in force, it would deny everything.
-var errEmpty = errors.New("the file is empty; a policy that denies everything holds {}")
-
-// noText is the digest of an empty file.
-var noText = fmt.Sprintf("%x", sha256.Sum256(nil))
+var errEmpty = errors.New("there is nothing in it; a policy that denies everything holds {}")
 
 // read is load; a defect there is no reason to stop serving.
 func (r *reloader) read() (s *policy.Snapshot, err error) {
@@ -88,8 +86,11 @@ func (r *reloader) read() (s *policy.Snapshot, err error) {
 			r.log.Error("reading the policy panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 		}
 	}()
-	if s, err = r.load(); err == nil && s.SHA256 == noText {
+	if s, err = r.load(); err == nil && s.Blank {
 		return nil, fmt.Errorf("policy: %s: %w", r.path, errEmpty)
+	}
+	if err == nil && r.accept != nil {
+		err = r.accept(s)
 	}
 	return s, err
 }

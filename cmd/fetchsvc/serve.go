@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 	stdlog "log"
 	"log/slog"
-	"net"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -23,6 +21,7 @@ type serveOptions struct {
 	grpc   string
 	rest   string
 	grace  time.Duration
+	doorOptions
 }
 
 func (o *serveOptions) flags(cmd *cobra.Command) {
@@ -38,6 +37,9 @@ func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the service", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.conflicts(); err != nil {
+				return err
+			}
 			log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
 			file := newPolicyFile(o.policy, log)
 			if o.policy == "" {
@@ -53,6 +55,7 @@ func newServe() *cobra.Command {
 		},
 	}
 	o.flags(cmd)
+	o.doorOptions.flags(cmd.Flags())
 	return cmd
 }
 
@@ -63,13 +66,18 @@ const flushTime = 3 * time.Second
 // called once both doors are open, with their addresses.
 func (o *serveOptions) serve(ctx context.Context, snapshot *policy.Snapshot, file *policyFile, started func(grpc, rest string)) error {
 	log := file.log
-	grpcLis, err := listen("grpc", o.grpc)
+	doors := &doors{doorOptions: &o.doorOptions}
+	defer doors.close()
+	grpcLis, err := doors.listen("grpc", o.grpc, snapshot)
 	if err != nil {
 		return err
 	}
-	restLis, err := listen("rest", o.rest)
+	restLis, err := doors.listen("rest", o.rest, snapshot)
 	if err != nil {
-		_ = grpcLis.Close()
+		return err
+	}
+	tls, err := o.tls(log)
+	if err != nil {
 		return err
 	}
 	tuneGC()
@@ -77,7 +85,7 @@ func (o *serveOptions) serve(ctx context.Context, snapshot *policy.Snapshot, fil
 	// and all.
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
-	svc, err := file.wire(ctx, snapshot)
+	svc, err := file.wire(ctx, snapshot, doors, tls)
 	if err != nil {
 		return exit{err, 1}
 	}
@@ -97,7 +105,7 @@ func (o *serveOptions) serve(ctx context.Context, snapshot *policy.Snapshot, fil
 	defer followed()
 	defer stop()
 	log.Info("serving", "grpc", grpcLis.Addr().String(), "rest", restLis.Addr().String(),
-		"policy", snapshot.Source, "upstreams", len(snapshot.Upstreams), "warnings", snapshot.Warnings, "version", version)
+		"tls", tls != nil, "policy", snapshot.Source, "upstreams", len(snapshot.Upstreams), "warnings", snapshot.Warnings, "version", version)
 	started(grpcLis.Addr().String(), restLis.Addr().String())
 	served := make(chan error, 1)
 	go func() { served <- svc.server.Serve(grpcLis, restLis) }()
@@ -118,32 +126,6 @@ func (o *serveOptions) serve(ctx context.Context, snapshot *policy.Snapshot, fil
 	}
 	log.Info("stopped")
 	return nil
-}
-
-// listen opens a door. Nobody proves who they are yet, even where policy names
-// callers, so only this machine may knock.
-func listen(door, addr string) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, fmt.Errorf("--%s %q: write HOST:PORT, such as 127.0.0.1:9090", door, addr)
-	}
-	ip := net.ParseIP(host)
-	if host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, notLoopback(door, addr)
-	}
-	lis, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, exit{fmt.Errorf("--%s %s: %w; choose another port with --%s", door, addr, err, door), exitOther}
-	}
-	if tcp, ok := lis.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() { // localhost is what the resolver says
-		_ = lis.Close()
-		return nil, notLoopback(door, addr)
-	}
-	return lis, nil
-}
-
-func notLoopback(door, addr string) error {
-	return fmt.Errorf("--%s %s: callers cannot prove who they are yet, so anyone who reaches this address could call; listen on 127.0.0.1 or [::1]", door, addr)
 }
 
 // tuneGC trades memory for CPU where the operator says nothing: a heap this

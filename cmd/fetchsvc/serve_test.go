@@ -249,6 +249,8 @@ func TestServeRefuses(t *testing.T) {
 	}
 	defer busy.Close()
 	bad := writeTemp(t, "bad.yaml", "upstreams:\n  - name: a\n    hosts: [example.com]\n    max_response: 3\n")
+	callers := writeTemp(t, "callers.yaml", "callers: [{name: billing, dns_names: [billing.test]}]\n")
+	anonymous := writeTemp(t, "anonymous.yaml", "callers: [{name: billing, dns_names: [billing.test]}]\nunsafe_allow_anonymous: true\n")
 	any := "127.0.0.1:0"
 	tests := []struct {
 		name string
@@ -256,9 +258,19 @@ func TestServeRefuses(t *testing.T) {
 		code int
 		want []string
 	}{
-		{"all interfaces", []string{"serve", "--grpc=0.0.0.0:0", "--rest", any}, 2, []string{"--grpc 0.0.0.0:0", "callers cannot prove who they are yet", "127.0.0.1"}},
-		{"no host", []string{"serve", "--grpc", any, "--rest=:0"}, 2, []string{"--rest :0", "callers cannot prove who they are yet"}},
-		{"a name", []string{"serve", "--grpc", any, "--rest=example.com:80"}, 2, []string{"--rest example.com:80", "callers cannot prove who they are yet"}},
+		{"all interfaces", []string{"serve", "--grpc=0.0.0.0:0", "--rest", any}, 2, []string{"--grpc 0.0.0.0:0", "names no callers", "127.0.0.1", "unsafe_allow_anonymous"}},
+		{"no host", []string{"serve", "--grpc", any, "--rest=:0"}, 2, []string{"--rest :0", "names no callers"}},
+		{"a name", []string{"serve", "--grpc", any, "--rest=example.com:80"}, 2, []string{"--rest example.com:80", "names no callers"}},
+		{"plaintext alone is not enough", []string{"serve", "--grpc=0.0.0.0:0", "--unsafe-plaintext"}, 2, []string{"names no callers"}},
+		{"callers in plaintext", []string{"serve", "--grpc=0.0.0.0:0", "--policy", callers}, 2, []string{"in plaintext", "--tls-cert", "--unsafe-plaintext"}},
+		{"anonymous in plaintext", []string{"serve", "--grpc=[::]:0", "--policy", anonymous}, 2, []string{"in plaintext"}},
+		{"REST in plaintext", []string{"serve", "--grpc", any, "--rest=0.0.0.0:0", "--policy", callers}, 2, []string{"--rest 0.0.0.0:0", "in plaintext"}},
+		{"certificate without key", []string{"serve", "--tls-cert=x"}, 2, []string{"--tls-cert and --tls-key: give both"}},
+		{"client authority without TLS", []string{"serve", "--client-ca=x"}, 2, []string{"--client-ca", "add --tls-cert"}},
+		{"TLS and plaintext", []string{"serve", "--tls-cert=x", "--tls-key=y", "--unsafe-plaintext"}, 2, []string{"--unsafe-plaintext and --tls-cert"}},
+		{"no certificate", []string{"serve", "--grpc", any, "--rest", any, "--tls-cert=nowhere", "--tls-key=nowhere"}, 2, []string{"TLS: ", "nowhere", "no such file"}},
+		{"REST name with a port", []string{"serve", "--rest-name=a:1"}, 2, []string{`--rest-name "a:1"`, "host alone"}},
+		{"dev gRPC everywhere", []string{"dev", "--httpbin", any, "--grpc=0.0.0.0:0", "--policy", callers}, 2, []string{"--grpc 0.0.0.0:0", "fetchsvc serve"}},
 		{"no port", []string{"serve", "--grpc=127.0.0.1"}, 2, []string{`--grpc "127.0.0.1"`, "HOST:PORT"}},
 		{"gRPC port in use", []string{"serve", "--rest", any, "--grpc", busy.Addr().String()}, 1, []string{"address already in use", "choose another port with --grpc"}},
 		{"REST port in use", []string{"serve", "--grpc", any, "--rest", busy.Addr().String()}, 1, []string{"address already in use", "choose another port with --rest"}},

@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"time"
 
 	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/mem"
 
 	"github.com/fetchsvc/fetchsvc/internal/egress"
 	"github.com/fetchsvc/fetchsvc/internal/fetch"
+	"github.com/fetchsvc/fetchsvc/internal/identity"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
 	"github.com/fetchsvc/fetchsvc/internal/secret"
 	"github.com/fetchsvc/fetchsvc/internal/server"
@@ -20,6 +23,7 @@ import (
 type service struct {
 	server    *server.Server
 	policy    *reloader
+	verifier  *identity.Verifier
 	pools     *egress.Pools
 	reports   *reports
 	telemetry *telemetry.Telemetry
@@ -38,14 +42,19 @@ func newPolicyFile(path string, log *slog.Logger) *policyFile {
 
 // load reads the policy as it is now.
 func (f *policyFile) load() (*policy.Snapshot, error) {
-	return policy.Load(f.path, f.options())
+	s, err := policy.Load(f.path, f.options())
+	if err == nil && s.Blank {
+		return nil, fmt.Errorf("policy: %s: %w", f.path, errEmpty)
+	}
+	return s, err
 }
 
 func (f *policyFile) options() policy.Options {
-	return policy.Options{CheckSecret: f.secrets.Check, CheckPEM: f.secrets.CheckPEM}
+	return policy.Options{CheckSecret: f.secrets.Check, CheckPEM: f.secrets.CheckPEM, CheckKeyHash: identity.CheckKeyHash(f.secrets)}
 }
 
-func (f *policyFile) wire(ctx context.Context, snapshot *policy.Snapshot) (*service, error) {
+// wire makes the service that is to stand behind doors; tls is nil for plaintext.
+func (f *policyFile) wire(ctx context.Context, snapshot *policy.Snapshot, doors *doors, tls *server.TLS) (*service, error) {
 	tel, err := telemetry.Setup(ctx, version, f.log)
 	if err != nil {
 		return nil, err
@@ -55,20 +64,32 @@ func (f *policyFile) wire(ctx context.Context, snapshot *policy.Snapshot) (*serv
 	engine := fetch.New(fetch.Config{
 		Pools: pools, UserAgent: "fetchsvc/" + version, Secrets: f.secrets, Reported: reports.report,
 	})
-	engine.Use(snapshot)
-	reload := &reloader{path: f.path, load: f.load, use: engine.Use, current: engine.Snapshot, log: f.log}
+	verifier := identity.New(identity.Config{
+		Secrets: f.secrets, Log: f.log,
+		Fetcher: identity.FetcherFunc(func(ctx context.Context, from *policy.Issuer) ([]byte, time.Duration, error) {
+			return engine.Document(ctx, from.Upstream, from.JWKS)
+		}),
+	})
+	use := func(s *policy.Snapshot) {
+		engine.Use(s) // first: it knows the way to the keys of new issuers
+		verifier.Use(s)
+	}
+	use(snapshot)
+	reload := &reloader{path: f.path, load: f.load, use: use, current: engine.Snapshot, accept: doors.accept, log: f.log}
 	sizeBuffers()
 	srv, err := server.New(server.Config{
 		Engine: engine, Log: f.log, Tracer: tel.Tracer(), Reported: reports.count, Rejected: reload.rejected,
+		Verifier: verifier, TLS: tls, Names: doors.names,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &service{srv, reload, pools, reports, tel}, nil
+	return &service{srv, reload, verifier, pools, reports, tel}, nil
 }
 
 // close frees what outlives the last call, and sends the spans that wait.
 func (s *service) close(ctx context.Context) error {
+	s.verifier.Close()
 	s.pools.Close()
 	s.reports.close(ctx)
 	return s.telemetry.Shutdown(ctx)

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -40,7 +39,7 @@ func BenchmarkBuildRequest(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := buildRequest(in, anonymous); err != nil {
+				if _, err := buildRequest(in, &caller{name: anonymous}); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -50,7 +49,7 @@ func BenchmarkBuildRequest(b *testing.B) {
 
 // BenchmarkInterceptors is all that stands before the handler.
 func BenchmarkInterceptors(b *testing.B) {
-	i, err := newInterceptors(slog.New(slog.NewTextHandler(io.Discard, nil)), nil)
+	i, err := newInterceptors(Config{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 )
 
@@ -25,7 +26,7 @@ func doorOf(ctx context.Context) door {
 }
 
 // enterREST marks a request as come by REST and gives it the peer that a gRPC
-// call would have: identity is the connection's, never a header's.
+// call would have.
 func enterREST(r *http.Request) *http.Request {
 	ctx := context.WithValue(r.Context(), doorKey{}, restDoor)
 	p := &peer.Peer{}
@@ -34,6 +35,11 @@ func enterREST(r *http.Request) *http.Request {
 	}
 	if local, ok := ctx.Value(http.LocalAddrContextKey).(net.Addr); ok {
 		p.LocalAddr = local
+	}
+	if r.TLS != nil {
+		p.AuthInfo = credentials.TLSInfo{
+			State: *r.TLS, CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity},
+		}
 	}
 	return r.WithContext(peer.NewContext(ctx, p))
 }

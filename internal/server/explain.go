@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -23,7 +22,7 @@ type Explainer struct {
 
 // NewExplainer makes one that asks engine.
 func NewExplainer(engine *fetch.Engine) (*Explainer, error) {
-	shared, err := newInterceptors(slog.New(slog.NewTextHandler(io.Discard, nil)), nil)
+	shared, err := newInterceptors(Config{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
@@ -36,40 +35,40 @@ func (x *Explainer) Explain(ctx context.Context, in *fetchsvcv1.ExplainRequest) 
 	if err := x.check(in); err != nil {
 		return nil, fault.From(err)
 	}
-	caller := in.GetCaller()
-	if caller == "" {
-		caller = anonymous
+	of := &caller{name: in.GetCaller()}
+	if of.name == "" {
+		of.name = anonymous
 	}
-	return explain(ctx, x.engine, in, caller)
+	return explain(ctx, x.engine, in, of)
 }
 
 // Explain says what Fetch would do with a request. Callers ask about themselves,
 // operators about anyone.
 func (s *policyService) Explain(ctx context.Context, in *fetchsvcv1.ExplainRequest) (*fetchsvcv1.ExplainResponse, error) {
-	asks := anonymous
-	caller := in.GetCaller()
-	if caller == "" {
-		caller = asks
+	asks := callerOf(ctx)
+	of := asks
+	if name := in.GetCaller(); name != "" && name != asks.name {
+		of = &caller{name: name}
 	}
-	if caller != asks && !s.engine.Snapshot().Operator(asks) {
+	if of != asks && !s.engine.Snapshot().Operator(asks.name) {
 		return nil, fault.Newf(fault.NotGranted,
-			"caller: %s may ask about itself only, not about %s; leave it out, or have %s added to the operators of the policy", quote(asks), quote(caller), quote(asks))
+			"caller: %s may ask about itself only, not about %s; leave it out, or have %s added to the operators of the policy", quote(asks.name), quote(of.name), quote(asks.name))
 	}
-	return explain(ctx, s.engine, in, caller)
+	return explain(ctx, s.engine, in, of)
 }
 
 // explain reads the request as Fetch does: what Fetch would refuse, is denied.
-func explain(ctx context.Context, engine *fetch.Engine, in *fetchsvcv1.ExplainRequest, caller string) (*fetchsvcv1.ExplainResponse, error) {
-	req, err := buildRequest(in.GetRequest(), caller)
+func explain(ctx context.Context, engine *fetch.Engine, in *fetchsvcv1.ExplainRequest, of *caller) (*fetchsvcv1.ExplainResponse, error) {
+	req, err := buildRequest(in.GetRequest(), of)
 	if err != nil {
 		f := fault.From(err)
-		return &fetchsvcv1.ExplainResponse{Caller: caller, DeniedKind: string(f.Kind), Reason: f.Message}, nil
+		return &fetchsvcv1.ExplainResponse{Caller: of.name, DeniedKind: string(f.Kind), Reason: f.Message}, nil
 	}
 	x := engine.Explain(ctx, req, in.GetResolve())
 	if x.Fault != nil && ctx.Err() != nil && !errors.Is(x.Fault, fault.PolicyDenied) {
 		return nil, ctx.Err() // who asks has gone: that is no answer
 	}
-	return explanationProto(x, caller), nil
+	return explanationProto(x, of.name), nil
 }
 
 func explanationProto(x *fetch.Explanation, caller string) *fetchsvcv1.ExplainResponse {

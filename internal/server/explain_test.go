@@ -24,7 +24,7 @@ import (
 )
 
 const explainPolicy = `
-callers: [{name: billing}]
+callers: [{name: billing, api_key: {secret: env:BILLING}}]
 upstreams:
   - name: shop
     hosts: [shop.test]

@@ -8,10 +8,11 @@ import (
 	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/fetch"
+	"github.com/fetchsvc/fetchsvc/internal/policy"
 )
 
-// anonymous is the caller of a service that has no callers configured.
-const anonymous = "anonymous"
+// anonymous is who has not proved who it is.
+const anonymous = policy.Anonymous
 
 // fetchService serves FetchService by the engine.
 type fetchService struct {
@@ -26,7 +27,7 @@ type fetchService struct {
 
 // Fetch makes one call.
 func (s *fetchService) Fetch(ctx context.Context, in *fetchsvcv1.FetchRequest) (*fetchsvcv1.FetchResponse, error) {
-	req, err := buildRequest(in, anonymous)
+	req, err := buildRequest(in, callerOf(ctx))
 	if err != nil {
 		return nil, err
 	}

@@ -13,17 +13,24 @@ import (
 
 	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
+	"github.com/fetchsvc/fetchsvc/internal/fetch"
+	"github.com/fetchsvc/fetchsvc/internal/identity"
+	"github.com/fetchsvc/fetchsvc/internal/telemetry"
 )
 
 // interceptors are what every RPC runs through, whichever door it came by,
-// outermost first: trace, recover, give errors their kind, check the message.
+// outermost first: take the proof away, trace, recover, give errors their kind,
+// find out who calls, check the message.
 type interceptors struct {
 	log       *slog.Logger
 	tracer    trace.Tracer // nil: no spans
+	verifier  Verifier     // nil: everyone is anonymous
+	tls       *TLS         // nil: there are no client certificates
+	engine    *fetch.Engine
 	validator protovalidate.Validator
 }
 
-func newInterceptors(log *slog.Logger, tracer trace.Tracer) (*interceptors, error) {
+func newInterceptors(cfg Config) (*interceptors, error) {
 	v, err := protovalidate.New(protovalidate.WithMessages(
 		&fetchsvcv1.FetchRequest{}, &fetchsvcv1.StreamRequest{}, &fetchsvcv1.FetchBatchRequest{},
 		&fetchsvcv1.ExplainRequest{}, &fetchsvcv1.ListUpstreamsRequest{}, &fetchsvcv1.GetSnapshotRequest{},
@@ -31,7 +38,7 @@ func newInterceptors(log *slog.Logger, tracer trace.Tracer) (*interceptors, erro
 	if err != nil {
 		return nil, err
 	}
-	return &interceptors{log: log, tracer: tracer, validator: v}, nil
+	return &interceptors{log: cfg.Log, tracer: cfg.Tracer, verifier: cfg.Verifier, tls: cfg.TLS, engine: cfg.Engine, validator: v}, nil
 }
 
 // unary runs one unary RPC.
@@ -58,8 +65,9 @@ func (i *interceptors) stream(srv any, ss grpc.ServerStream, info *grpc.StreamSe
 
 // around is what both have in common.
 func (i *interceptors) around(ctx context.Context, method string, run func(context.Context) error) (err error) {
+	ctx, given := takeMetadata(ctx)
+	var span trace.Span
 	if i.tracer != nil {
-		var span trace.Span
 		ctx, span = startSpan(ctx, i.tracer, method)
 		defer func() { endSpan(span, err) }()
 	}
@@ -68,6 +76,14 @@ func (i *interceptors) around(ctx context.Context, method string, run func(conte
 			err = i.panicked(method, p)
 		}
 	}()
+	if open(method) {
+		ctx = withCaller(ctx, identity.Identity{Caller: anonymous})
+	} else if ctx, err = i.identify(ctx, given); err != nil {
+		return i.leave(method, err)
+	}
+	if span != nil {
+		span.SetAttributes(telemetry.Caller.String(callerOf(ctx).name))
+	}
 	if err := run(ctx); err != nil {
 		return i.leave(method, err)
 	}

@@ -55,7 +55,7 @@ func FuzzDecodeJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		var in fetchsvcv1.FetchRequest
 		if decodeJSON(strings.NewReader(s), &in) == nil {
-			_, _ = buildRequest(&in, anonymous) // must not panic
+			_, _ = buildRequest(&in, &caller{name: anonymous}) // must not panic
 		}
 	})
 }

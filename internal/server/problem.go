@@ -87,6 +87,9 @@ func writeProblem(w http.ResponseWriter, err error) {
 	h.Set("Proxy-Status", proxyStatus(p))
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
+	if f.fault.Kind == fault.Unauthenticated {
+		h.Set("WWW-Authenticate", `Bearer realm="fetchsvc"`) // RFC 9110 section 15.5.2, RFC 6750 section 3
+	}
 	if d := f.fault.RetryAfter; d > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(d.Seconds()))))
 	}

@@ -43,13 +43,13 @@ func (b *builder) failed(err error) {
 const maxTarget = 64 << 10
 
 // buildRequest reads in. Message constraints were checked before.
-func buildRequest(in *fetchsvcv1.FetchRequest, caller string) (*fetch.Request, error) {
-	return (&builder{}).request(in, caller)
+func buildRequest(in *fetchsvcv1.FetchRequest, by *caller) (*fetch.Request, error) {
+	return (&builder{}).request(in, by)
 }
 
-func (b *builder) request(in *fetchsvcv1.FetchRequest, caller string) (*fetch.Request, error) {
+func (b *builder) request(in *fetchsvcv1.FetchRequest, by *caller) (*fetch.Request, error) {
 	req := &fetch.Request{
-		Caller: caller, Method: b.method(in.GetMethod()), URL: b.url(in),
+		Caller: by.name, Claims: by.claims, Method: b.method(in.GetMethod()), URL: b.url(in),
 		Timeouts: timeouts(in.GetTimeouts()), Retry: retryOf(in.GetRetry()), Redirects: redirects(in.GetRedirects()),
 		MaxResponseBytes: in.GetMaxResponseBytes(), AllowTruncated: in.GetAllowTruncated(),
 		KeepCoded:    in.GetDecode() == fetchsvcv1.Decode_NONE,

@@ -16,7 +16,7 @@ import (
 )
 
 // newREST makes the REST door: the gateway over cc, and the pages beside it.
-func newREST(cc *inproc, ready *atomic.Bool, log interface{ Error(string, ...any) }) (http.Handler, error) {
+func newREST(cc *inproc, ready *atomic.Bool) (http.Handler, error) {
 	gw := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, newJSONCodec()),
 		runtime.WithIncomingHeaderMatcher(incomingHeader),
@@ -55,13 +55,40 @@ func newREST(cc *inproc, ready *atomic.Bool, log interface{ Error(string, ...any
 	mux.HandleFunc("POST /v1/fetch:batch", streams.batch)
 	mux.Handle("/v1/", calls(gw))
 	mux.HandleFunc("/", notFound)
-	return recoverREST(mux, log), nil
+	return mux, nil
+}
+
+// knock lets in whoever says who it is; before that nothing of a body is read.
+func (i *interceptors) knock(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		given := takeHeader(r.Header)
+		r = enterREST(r)
+		if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		ctx, err := i.identify(r.Context(), given)
+		if err != nil {
+			writeProblem(w, i.turnAway(annotate(r), err))
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// turnAway leaves the trace of a call that came to no RPC.
+func (i *interceptors) turnAway(ctx context.Context, err error) error {
+	const method = "/REST"
+	if i.tracer != nil {
+		_, span := startSpan(serverContext(ctx), i.tracer, method)
+		defer endSpan(span, err)
+	}
+	return i.leave(method, err)
 }
 
 // calls prepares a request for the gateway.
 func calls(gw http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r = enterREST(r)
 		r.Header.Del("Grpc-Timeout") // metadata; timeouts.total is the way to say it
 		r.Body = &requestBody{ReadCloser: http.MaxBytesReader(w, r.Body, maxJSON)}
 		w.Header().Set("X-Content-Type-Options", "nosniff")

@@ -25,7 +25,6 @@ type restStreams struct {
 
 // stream is POST /v1/stream: NDJSON both ways, at the same time.
 func (s *restStreams) stream(w http.ResponseWriter, r *http.Request) {
-	r = enterREST(r)
 	rc := http.NewResponseController(w)
 	_ = rc.EnableFullDuplex() // HTTP/2 is always
 	ctx, cancel := context.WithCancelCause(annotate(r))
@@ -46,6 +45,9 @@ func (s *restStreams) stream(w http.ResponseWriter, r *http.Request) {
 		read <- err == io.EOF
 	}()
 	out := &lineWriter{w: w, rc: rc, sse: acceptsSSE(r), lasts: whole.Load}
+	if r.ProtoMajor > 1 {
+		out.lasts = nil // there a stream ends without its connection
+	}
 	err = copyOut(out, func() (proto.Message, error) { return stream.Recv() })
 	cancel(nil) // where the caller is gone, the RPC is not over
 	awaitEnd(func() error { _, err := stream.Recv(); return err })
@@ -95,7 +97,6 @@ func closeAfterReply(w http.ResponseWriter) {
 
 // batch is POST /v1/fetch:batch: one JSON in, NDJSON out.
 func (s *restStreams) batch(w http.ResponseWriter, r *http.Request) {
-	r = enterREST(r)
 	var in fetchsvcv1.FetchBatchRequest
 	if f := decodeJSON(http.MaxBytesReader(w, r.Body, maxJSON), &in); f != nil {
 		writeProblem(w, f)

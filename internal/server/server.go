@@ -17,12 +17,14 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 
 	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
+	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/fetch"
 )
 
@@ -32,6 +34,13 @@ type Config struct {
 	Engine *fetch.Engine
 	// Log gets defects. Required.
 	Log *slog.Logger
+	// Verifier says who calls; nil: everyone is anonymous.
+	Verifier Verifier
+	// TLS is what both doors speak; nil: they take calls in plaintext.
+	TLS *TLS
+	// Names are what the REST door may be called beside its address, and what its
+	// certificate says.
+	Names []string
 	// Tracer makes the spans of calls and attempts; nil: none are made.
 	Tracer trace.Tracer
 	// Reported gives how many calls of an upstream passed that its rules would have
@@ -47,6 +56,8 @@ type Server struct {
 	grpc   *grpc.Server
 	rest   *http.Server
 	pages  http.Handler
+	tls    *TLS
+	names  []string
 	health *health.Server
 	ready  atomic.Bool
 	calls  gate
@@ -58,6 +69,8 @@ const (
 	maxRecv = maxBody + 1<<20
 	// maxSend holds a response of 64 MiB with its envelope.
 	maxSend = 64<<20 + 8<<20
+	// maxHeader bounds what comes before a message, which nobody has vouched for yet.
+	maxHeader = 64 << 10
 	// maxStreams is how many calls one connection may have in flight.
 	maxStreams = 10_000
 	// streamWindow and connWindow are how much of uploads may lie here unread.
@@ -72,20 +85,25 @@ const (
 
 // New makes a Server that is not yet listening.
 func New(cfg Config) (*Server, error) {
-	shared, err := newInterceptors(cfg.Log, cfg.Tracer)
+	shared, err := newInterceptors(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
-	s := &Server{health: health.NewServer()}
-	s.grpc = grpc.NewServer(
+	s := &Server{health: health.NewServer(), tls: cfg.TLS, names: cfg.Names}
+	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxRecv), grpc.MaxSendMsgSize(maxSend),
 		grpc.MaxConcurrentStreams(maxStreams), grpc.NumStreamWorkers(workers),
 		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow),
-		grpc.ConnectionTimeout(10*time.Second),
+		grpc.ConnectionTimeout(10 * time.Second),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.ChainUnaryInterceptor(shared.unary), grpc.ChainStreamInterceptor(shared.stream),
-	)
+		grpc.UnknownServiceHandler(unknownMethod), grpc.MaxHeaderListSize(maxHeader),
+	}
+	if s.tls != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(s.tls.config(grpcDoor))))
+	}
+	s.grpc = grpc.NewServer(options...)
 	cc := &inproc{interceptors: shared}
 	for _, door := range []grpc.ServiceRegistrar{s.grpc, cc} {
 		fetchsvcv1.RegisterFetchServiceServer(door, &fetchService{engine: cfg.Engine, tracer: cfg.Tracer, check: shared.check, panicked: shared.panicked})
@@ -93,11 +111,13 @@ func New(cfg Config) (*Server, error) {
 	}
 	healthv1.RegisterHealthServer(s.grpc, watchedHealth{s.health})
 	reflection.Register(s.grpc)
-	if s.pages, err = newREST(cc, &s.ready, cfg.Log); err != nil {
+	pages, err := newREST(cc, &s.ready)
+	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
+	s.pages = recoverREST(shared.knock(pages), cfg.Log)
 	s.rest = &http.Server{
-		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
@@ -106,18 +126,32 @@ func New(cfg Config) (*Server, error) {
 // Serve serves both listeners until Shutdown, or until one fails. It owns the
 // listeners from now on.
 func (s *Server) Serve(grpcLis, restLis net.Listener) error {
-	s.rest.Handler = namesOf(restLis.Addr()).guard(s.calls.admit(s.pages))
+	s.rest.Handler = namesOf(restLis.Addr(), s.names, s.tls).guard(s.calls.admit(s.pages))
 	s.ready.Store(true)
 	s.health.SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
 	s.health.SetServingStatus(fetchsvcv1.FetchService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
 	failed := make(chan error, 2)
 	go func() { failed <- s.grpc.Serve(grpcLis) }()
-	go func() { failed <- s.rest.Serve(restLis) }()
+	go func() { failed <- s.serveREST(restLis) }()
 	err := served(<-failed)
 	if err != nil {
 		s.Stop() // one door alone is no service
 	}
 	return errors.Join(err, served(<-failed))
+}
+
+func (s *Server) serveREST(lis net.Listener) error {
+	if s.tls == nil {
+		return s.rest.Serve(lis)
+	}
+	s.rest.TLSConfig = s.tls.config(restDoor)
+	return s.rest.ServeTLS(lis, "", "")
+}
+
+// unknownMethod answers, behind the interceptors, what no service has.
+func unknownMethod(_ any, st grpc.ServerStream) error {
+	method, _ := grpc.MethodFromServerStream(st)
+	return fault.Newf(fault.Unimplemented, "there is no RPC %s; reflection lists what there is", quote(method))
 }
 
 func served(err error) error {

@@ -185,7 +185,7 @@ func TestAsFailure(t *testing.T) {
 }
 
 func TestForeignOrigins(t *testing.T) {
-	n := namesOf(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080})
+	n := namesOf(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}, nil, nil)
 	for name, c := range map[string]struct {
 		host   string
 		header http.Header

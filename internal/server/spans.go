@@ -27,7 +27,7 @@ func startSpan(ctx context.Context, tracer trace.Tracer, fullMethod string) (con
 	}
 	return tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
 		telemetry.RPCSystemName.String("grpc"), telemetry.RPCMethod.String(name),
-		telemetry.Door.String(door), telemetry.Caller.String(anonymous)))
+		telemetry.Door.String(door)))
 }
 
 // endSpan ends it. By the RPC conventions only what is the server's own fault

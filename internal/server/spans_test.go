@@ -34,7 +34,7 @@ func TestSpans(t *testing.T) {
 	defer pools.Close()
 	engine := fetch.New(fetch.Config{Pools: pools, UserAgent: "test"})
 	engine.Use(snapshot)
-	shared, err := newInterceptors(nil, tracer)
+	shared, err := newInterceptors(Config{Tracer: tracer})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func openStream(st fetchsvcv1.FetchService_StreamServer) (*fetchsvcv1.FetchReque
 	}
 	b := &builder{stream: true}
 	announced := b.announced(in)
-	req, err := b.request(in, anonymous)
+	req, err := b.request(in, callerOf(st.Context()))
 	if err != nil {
 		return nil, nil, err
 	}

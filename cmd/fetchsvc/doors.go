@@ -1,0 +1,140 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/fetchsvc/fetchsvc/internal/policy"
+	"github.com/fetchsvc/fetchsvc/internal/server"
+)
+
+// doorOptions are the flags that say who may come in, and how.
+type doorOptions struct {
+	cert, key, clientCA string
+	names               []string
+	plaintext           bool
+	// local keeps the doors on this machine.
+	local bool
+}
+
+func (o *doorOptions) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.cert, "tls-cert", "", "serve both doors by TLS with the certificate in this PEM `FILE`, intermediates behind it; read again when it changes")
+	f.StringVar(&o.key, "tls-key", "", "the private key of --tls-cert, a PEM `FILE`; read again when it changes")
+	f.StringVar(&o.clientCA, "client-ca", "", "take client certificates that the authorities in this PEM `FILE` signed; read again when it changes")
+	f.StringArrayVar(&o.names, "rest-name", nil, "a `HOST` by which callers know the REST door, beside its address and the names in --tls-cert (repeatable)")
+	f.BoolVar(&o.plaintext, "unsafe-plaintext", false, "listen without TLS on addresses that other machines reach: whoever is in between reads keys, tokens and bodies")
+}
+
+func (o *doorOptions) conflicts() error {
+	switch {
+	case (o.cert == "") != (o.key == ""):
+		return errors.New("--tls-cert and --tls-key: give both, the certificate and its private key")
+	case o.clientCA != "" && o.cert == "":
+		return errors.New("--client-ca: client certificates come by TLS: add --tls-cert FILE and --tls-key FILE")
+	case o.plaintext && o.cert != "":
+		return errors.New("--unsafe-plaintext and --tls-cert: both doors speak TLS or neither does; give one of them")
+	}
+	for _, name := range o.names {
+		if _, err := netip.ParseAddr(name); err != nil && (name == "" || strings.ContainsAny(name, ":/*[]@ ")) {
+			return fmt.Errorf("--rest-name %q: write a host alone, such as fetchsvc.internal, without scheme and port", name)
+		}
+	}
+	return nil
+}
+
+// tls reads what the doors' TLS is made of; nil: they speak plaintext.
+func (o *doorOptions) tls(log *slog.Logger) (*server.TLS, error) {
+	if o.cert == "" {
+		return nil, nil
+	}
+	t, err := server.NewTLS(server.TLSFiles{Cert: o.cert, Key: o.key, ClientCA: o.clientCA, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	return t, nil
+}
+
+// doors are the listeners of a running service.
+type doors struct {
+	*doorOptions
+	open []namedDoor
+}
+
+type namedDoor struct {
+	flag, addr string
+	listener   net.Listener
+}
+
+// listen opens a door where s lets it stand.
+func (d *doors) listen(flag, addr string, s *policy.Snapshot) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("--%s %q: write HOST:PORT, such as 127.0.0.1:9090", flag, addr)
+	}
+	ip := net.ParseIP(host)
+	if host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		if err := d.mayReach(flag, addr, s); err != nil {
+			return nil, err
+		}
+	}
+	lis, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, exit{fmt.Errorf("--%s %s: %w; choose another port with --%s", flag, addr, err, flag), exitOther}
+	}
+	door := namedDoor{flag, addr, lis}
+	if door.reachable() { // localhost is what the resolver says
+		if err := d.mayReach(flag, addr, s); err != nil {
+			_ = lis.Close()
+			return nil, err
+		}
+	}
+	d.open = append(d.open, door)
+	return lis, nil
+}
+
+// reachable says that other machines may reach the door.
+func (n namedDoor) reachable() bool {
+	tcp, ok := n.listener.Addr().(*net.TCPAddr)
+	return !ok || !tcp.IP.IsLoopback()
+}
+
+// accept says whether s may be in force behind the doors that are open.
+func (d *doors) accept(s *policy.Snapshot) error {
+	for _, door := range d.open {
+		if door.reachable() {
+			if err := d.mayReach(door.flag, door.addr, s); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// mayReach says why others than this machine must not reach a door under s.
+func (d *doors) mayReach(flag, addr string, s *policy.Snapshot) error {
+	switch {
+	case d.local:
+		return fmt.Errorf("--%s %s: this is for one machine: listen on 127.0.0.1 or [::1], or run `fetchsvc serve`", flag, addr)
+	case len(s.Proofs.Callers) == 0 && !s.Proofs.AllowAnonymous:
+		return fmt.Errorf("--%s %s: the policy names no callers, so anyone who reaches this address could call: "+
+			"list `callers` with what each proves itself by, or listen on 127.0.0.1 or [::1]; "+
+			"where something else keeps strangers out, set `unsafe_allow_anonymous: true`", flag, addr)
+	case d.cert == "" && !d.plaintext:
+		return fmt.Errorf("--%s %s: keys, tokens and bodies would cross the network in plaintext: give --tls-cert FILE and --tls-key FILE; "+
+			"where something else encrypts, such as a service mesh, give --unsafe-plaintext", flag, addr)
+	}
+	return nil
+}
+
+// close frees the doors that nobody serves.
+func (d *doors) close() {
+	for _, door := range d.open {
+		_ = door.listener.Close()
+	}
+}
