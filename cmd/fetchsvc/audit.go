@@ -1,14 +1,21 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/fetchsvc/fetchsvc/internal/audit"
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+	"github.com/fetchsvc/fetchsvc/internal/fetch"
+	"github.com/fetchsvc/fetchsvc/internal/server"
 )
 
 // auditOptions are the flags of serve and dev for the audit log.
@@ -24,34 +31,79 @@ func (o *auditOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.chain, "audit-chain", false, "chain the lines by SHA-256, for `fetchsvc audit verify`")
 }
 
-// open opens the log; nil: there is none.
-func (o *auditOptions) open(stdout io.Writer, log *slog.Logger) (*audit.Log, io.Closer, error) {
+// auditLog is the log and where it is written; nil: there is none.
+type auditLog struct {
+	*audit.Log
+	file io.Closer // nil: it is not ours to close
+}
+
+// open opens the log.
+func (o *auditOptions) open(stdout io.Writer, log *slog.Logger) (*auditLog, error) {
 	switch {
 	case o.sample < 0 || o.sample > 1:
-		return nil, nil, fmt.Errorf("--audit-sample %v: write a share from 0 to 1", o.sample)
+		return nil, fmt.Errorf("--audit-sample %v: write a share from 0 to 1", o.sample)
 	case o.path == "" && (o.chain || o.sample != 1):
-		return nil, nil, fmt.Errorf("--audit-chain and --audit-sample need --audit FILE")
+		return nil, fmt.Errorf("--audit-chain and --audit-sample need --audit FILE")
 	case o.path == "":
-		return nil, io.NopCloser(nil), nil
+		return nil, nil
 	}
 	cfg := audit.Config{W: stdout, Sample: o.sample, Chain: o.chain, Failed: func(err error) {
 		log.Error("the audit log cannot be written", "path", o.path, "error", err)
 	}}
 	if o.path == "-" {
-		return audit.New(cfg), io.NopCloser(nil), nil
+		return &auditLog{Log: audit.New(cfg)}, nil
 	}
 	f, err := os.OpenFile(o.path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {
-		return nil, nil, fmt.Errorf("--audit: %w", err)
+		return nil, fmt.Errorf("--audit: %w", err)
 	}
 	if o.chain {
 		if _, cfg.Last, err = audit.Verify(f, ""); err != nil {
 			_ = f.Close()
-			return nil, nil, fmt.Errorf("--audit-chain: %s cannot be continued: %w; move it away", o.path, err)
+			return nil, fmt.Errorf("--audit-chain: %s cannot be continued: %w; move it away", o.path, err)
 		}
 	}
 	cfg.W = f
-	return audit.New(cfg), f, nil
+	return &auditLog{audit.New(cfg), f}, nil
+}
+
+// Close closes the file, behind the last call.
+func (l *auditLog) Close() {
+	if l != nil && l.file != nil {
+		_ = l.file.Close()
+	}
+}
+
+// finished observes the calls that the engine made; nil without a log.
+func (l *auditLog) finished() func(context.Context, *fetch.Finished) {
+	if l == nil {
+		return nil
+	}
+	return func(ctx context.Context, f *fetch.Finished) { l.write(ctx, audit.FromCall(f, time.Now())) }
+}
+
+// refused observes those that never came to it; nil without a log.
+func (l *auditLog) refused() func(context.Context, string, *fault.Error) {
+	if l == nil {
+		return nil
+	}
+	return func(ctx context.Context, rpc string, f *fault.Error) {
+		e := audit.FromRefusal(f, time.Now())
+		e.RPC = rpc
+		l.write(ctx, e)
+	}
+}
+
+// write adds what the door and the trace know.
+func (l *auditLog) write(ctx context.Context, e *audit.Entry) {
+	from := server.OriginOf(ctx)
+	e.Door, e.Proof = from.Door, from.Proof
+	e.RPC = cmp.Or(from.RPC, e.RPC)
+	e.Caller = cmp.Or(e.Caller, from.Caller)
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		e.TraceID, e.SpanID = span.TraceID().String(), span.SpanID().String()
+	}
+	l.Write(e)
 }
 
 func newAudit() *cobra.Command {

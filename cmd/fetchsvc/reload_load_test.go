@@ -162,7 +162,7 @@ func serveHere(t testing.TB, file string) (*service, fetchsvcv1.FetchServiceClie
 	snapshot, err := policy.load()
 	must(t, err)
 	doors := &doors{doorOptions: &doorOptions{}}
-	svc, err := policy.wire(t.Context(), snapshot, doors, nil)
+	svc, err := policy.wire(t.Context(), snapshot, doors, nil, nil)
 	must(t, err)
 	grpcLis, err := doors.listen("grpc", "127.0.0.1:0", snapshot)
 	must(t, err)

@@ -21,7 +21,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; `%s --help` lists the flags", err, cmd.CommandPath())
 	})
-	root.AddCommand(newServe(), newDev(), newFetch(), newBatch(), newPolicy(), newExplain(), newCheck(), newHealthcheck(), newVersion())
+	root.AddCommand(newServe(), newDev(), newFetch(), newBatch(), newPolicy(), newExplain(), newCheck(), newAudit(), newHealthcheck(), newVersion())
 	return root
 }
 

@@ -22,6 +22,7 @@ type serveOptions struct {
 	rest   string
 	grace  time.Duration
 	doorOptions
+	audit auditOptions
 }
 
 func (o *serveOptions) flags(cmd *cobra.Command) {
@@ -30,6 +31,7 @@ func (o *serveOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.grpc, "grpc", "127.0.0.1:9090", "address of the gRPC door")
 	cmd.Flags().StringVar(&o.rest, "rest", "127.0.0.1:8080", "address of the REST door")
 	cmd.Flags().DurationVar(&o.grace, "grace", 25*time.Second, "how long to finish calls in flight after a signal")
+	o.audit.flags(cmd)
 }
 
 func newServe() *cobra.Command {
@@ -85,7 +87,12 @@ func (o *serveOptions) serve(ctx context.Context, snapshot *policy.Snapshot, fil
 	// and all.
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
-	svc, err := file.wire(ctx, snapshot, doors, tls)
+	audit, err := o.audit.open(os.Stdout, log)
+	if err != nil {
+		return err
+	}
+	defer audit.Close()
+	svc, err := file.wire(ctx, snapshot, doors, tls, audit)
 	if err != nil {
 		return exit{err, 1}
 	}

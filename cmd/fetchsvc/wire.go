@@ -54,7 +54,7 @@ func (f *policyFile) options() policy.Options {
 }
 
 // wire makes the service that is to stand behind doors; tls is nil for plaintext.
-func (f *policyFile) wire(ctx context.Context, snapshot *policy.Snapshot, doors *doors, tls *server.TLS) (*service, error) {
+func (f *policyFile) wire(ctx context.Context, snapshot *policy.Snapshot, doors *doors, tls *server.TLS, audit *auditLog) (*service, error) {
 	tel, err := telemetry.Setup(ctx, version, f.log)
 	if err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func (f *policyFile) wire(ctx context.Context, snapshot *policy.Snapshot, doors 
 	reports := newReports(f.log)
 	pools := egress.NewPools(egress.Config{Secrets: f.secrets, Log: f.log})
 	engine := fetch.New(fetch.Config{
-		Pools: pools, UserAgent: "fetchsvc/" + version, Secrets: f.secrets, Reported: reports.report,
+		Pools: pools, UserAgent: "fetchsvc/" + version, Secrets: f.secrets, Reported: reports.report, Finished: audit.finished(),
 	})
 	verifier := identity.New(identity.Config{
 		Secrets: f.secrets, Log: f.log,
@@ -79,7 +79,7 @@ func (f *policyFile) wire(ctx context.Context, snapshot *policy.Snapshot, doors 
 	sizeBuffers()
 	srv, err := server.New(server.Config{
 		Engine: engine, Log: f.log, Tracer: tel.Tracer(), Reported: reports.count, Rejected: reload.rejected,
-		Verifier: verifier, TLS: tls, Names: doors.names,
+		Verifier: verifier, TLS: tls, Names: doors.names, Refused: audit.refused(),
 	})
 	if err != nil {
 		return nil, err

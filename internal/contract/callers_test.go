@@ -211,7 +211,7 @@ func TestNothingAnswersStrangers(t *testing.T) {
 		t.Fatalf("reflection lists %q, want all there is", methods)
 	}
 	for _, method := range append(methods, "/fetchsvc.v1.FetchService/Nope", "/nobody.v1.Service/Nope") {
-		err := stranger.knock(t, method)
+		err := stranger.knock(t, method, strings.HasPrefix(method, "/grpc.health.v1.Health/")) // before the message is read
 		want := codes.Unauthenticated
 		if strings.HasPrefix(method, "/grpc.health.v1.Health/") {
 			want = codes.OK
@@ -220,7 +220,7 @@ func TestNothingAnswersStrangers(t *testing.T) {
 			t.Errorf("%s answers a stranger %v, want %v", method, err, want)
 		}
 	}
-	if err := known.knock(t, "/nobody.v1.Service/Nope"); status.Code(err) != codes.Unimplemented {
+	if err := known.knock(t, "/nobody.v1.Service/Nope", true); status.Code(err) != codes.Unimplemented {
 		t.Errorf("an RPC that does not exist answers a caller %v, want UNIMPLEMENTED", err)
 	}
 	pages := []string{"/", "/docs", "/docs/", "/openapi.json", "/metrics", "/nope", "/v1/", "/v1/nope", "/v1/stream", "/healthz/", "/readyz/x", "//healthz", "/docs/../healthz"}
@@ -289,8 +289,8 @@ func (c *client) methods(t *testing.T) (all []string) {
 	return all
 }
 
-// knock calls an RPC, whatever its kind, with an empty message.
-func (c *client) knock(t *testing.T, method string) error {
+// knock calls an RPC, whatever its kind, and sends an empty message or nothing.
+func (c *client) knock(t *testing.T, method string, speak bool) error {
 	t.Helper()
 	ctx, cancel := context.WithCancel(metadataOf(t.Context(), c.header))
 	defer cancel()
@@ -298,10 +298,12 @@ func (c *client) knock(t *testing.T, method string) error {
 	if err != nil {
 		return err
 	}
-	if err := stream.SendMsg(&emptypb.Empty{}); err != nil && !errors.Is(err, io.EOF) {
-		return err
+	if speak {
+		if err := stream.SendMsg(&emptypb.Empty{}); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		_ = stream.CloseSend()
 	}
-	_ = stream.CloseSend()
 	err = stream.RecvMsg(&healthv1.HealthCheckResponse{})
 	if err == io.EOF {
 		return nil
@@ -416,6 +418,27 @@ func TestRulesHoldForWhoCalls(t *testing.T) {
 		}
 		if n := len(up.Requests()) - before; allowed != (n == len(calls)) {
 			t.Errorf("%d calls of %s reached the upstream of %d, want all or none", n, caller, len(calls))
+		}
+	}
+}
+
+// TestEachCallIsSeenOnce: at either door the interceptors run, and once.
+func TestEachCallIsSeenOnce(t *testing.T) {
+	g := newGuarded(t)
+	c := g.client(t, bearer(keyOf["billing"]))
+	for door, who := range map[string]func(*testing.T) (string, *answer){"gRPC": c.whoOverGRPC, "REST": c.whoOverREST} {
+		g.spans.Reset()
+		if name, refused := who(t); name != "billing" {
+			t.Fatalf("over %s the caller is %q (%v), want billing", door, name, refused)
+		}
+		until(t, "the span ends", func() bool { return len(g.spans.Ended()) > 0 })
+		for _, s := range g.spans.Started() {
+			if s.Name() != "fetchsvc.v1.PolicyService/Explain" {
+				t.Errorf("over %s there is a span %s too", door, s.Name())
+			}
+		}
+		if n := len(g.spans.Started()); n != 1 {
+			t.Errorf("over %s there are %d spans, want 1", door, n)
 		}
 	}
 }

@@ -137,6 +137,13 @@ func (l *Live) Fail(err error) error {
 	return l.failed
 }
 
+// Abandon notes that whoever reads the body gave up because of err.
+func (l *Live) Abandon(err error) {
+	if l.failed == nil {
+		l.failed = err
+	}
+}
+
 // Total is how many decoded bytes Read has given.
 func (l *Live) Total() int64 { return l.total }
 

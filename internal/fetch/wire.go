@@ -53,7 +53,7 @@ func (w *wire) watch(ctx context.Context, connect time.Duration) context.Context
 // mostWanted bounds how often the transport may look for a connection in a try. For
 // each HTTP/2 connection that ends before it takes the request the transport looks
 // for another, at once and without end.
-const mostWanted = 32
+const mostWanted = 256
 
 func (w *wire) onWant(string) {
 	w.mu.Lock()

@@ -88,6 +88,7 @@ func (b *batch) answer(ctx context.Context, i int) *fetchsvcv1.FetchBatchRespons
 		out.Result = &fetchsvcv1.FetchBatchResponse_Response{Response: res}
 		return out
 	}
+	b.service.refused.tell(ctx, fetchsvcv1.FetchService_FetchBatch_FullMethodName, err)
 	st, _ := status.FromError(asFailure(err))
 	out.Result = &fetchsvcv1.FetchBatchResponse_Error{Error: st.Proto()}
 	return out

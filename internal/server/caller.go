@@ -23,6 +23,8 @@ type Verifier interface {
 type caller struct {
 	credentials.CommonAuthInfo
 	name string
+	// how it proved that, and the method that it called.
+	how, rpc string
 	// claims are those of its token; nil: it had none.
 	claims map[string]any
 }
@@ -76,7 +78,7 @@ func withCaller(ctx context.Context, id identity.Identity) context.Context {
 	both := &struct {
 		peer   peer.Peer
 		caller caller
-	}{caller: caller{name: id.Caller, claims: id.Claims}}
+	}{caller: caller{name: id.Caller, how: id.How, claims: id.Claims}}
 	if p, ok := peer.FromContext(ctx); ok {
 		both.peer = *p
 	}

@@ -21,6 +21,8 @@ type fetchService struct {
 	tracer trace.Tracer
 	// check holds a message's constraints; a batch's items are checked one by one.
 	check func(any) error
+	// refused is told of items that never came to the engine.
+	refused refusals
 	// panicked answers for a panic of one item.
 	panicked func(method string, p any) error
 }

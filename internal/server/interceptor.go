@@ -28,6 +28,7 @@ type interceptors struct {
 	tls       *TLS         // nil: there are no client certificates
 	engine    *fetch.Engine
 	validator protovalidate.Validator
+	refused   refusals
 }
 
 func newInterceptors(cfg Config) (*interceptors, error) {
@@ -38,7 +39,7 @@ func newInterceptors(cfg Config) (*interceptors, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &interceptors{log: cfg.Log, tracer: cfg.Tracer, verifier: cfg.Verifier, tls: cfg.TLS, engine: cfg.Engine, validator: v}, nil
+	return &interceptors{log: cfg.Log, tracer: cfg.Tracer, verifier: cfg.Verifier, tls: cfg.TLS, engine: cfg.Engine, refused: cfg.Refused, validator: v}, nil
 }
 
 // unary runs one unary RPC.
@@ -79,13 +80,14 @@ func (i *interceptors) around(ctx context.Context, method string, run func(conte
 	if open(method) {
 		ctx = withCaller(ctx, identity.Identity{Caller: anonymous})
 	} else if ctx, err = i.identify(ctx, given); err != nil {
-		return i.leave(method, err)
+		return i.leave(ctx, method, err)
 	}
+	callerOf(ctx).rpc = method[1:]
 	if span != nil {
 		span.SetAttributes(telemetry.Caller.String(callerOf(ctx).name))
 	}
 	if err := run(ctx); err != nil {
-		return i.leave(method, err)
+		return i.leave(ctx, method, err)
 	}
 	return nil
 }
@@ -107,8 +109,9 @@ func (s checkedStream) RecvMsg(m any) error {
 
 // leave gives an error its kind on its way out, and logs defects: the caller is
 // told of them without their cause.
-func (i *interceptors) leave(method string, err error) error {
+func (i *interceptors) leave(ctx context.Context, method string, err error) error {
 	f := asFailure(err)
+	i.refused.tell(ctx, method, f)
 	if f.fault.Kind == fault.Internal {
 		i.log.Error("internal error", "rpc.method", method, "error", f.Error())
 	}

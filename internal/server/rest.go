@@ -83,7 +83,7 @@ func (i *interceptors) turnAway(ctx context.Context, err error) error {
 		_, span := startSpan(serverContext(ctx), i.tracer, method)
 		defer endSpan(span, err)
 	}
-	return i.leave(method, err)
+	return i.leave(ctx, method, err)
 }
 
 // calls prepares a request for the gateway.

@@ -7,6 +7,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -43,6 +44,9 @@ type Config struct {
 	Names []string
 	// Tracer makes the spans of calls and attempts; nil: none are made.
 	Tracer trace.Tracer
+	// Refused is told of each call that never came to the engine, such as one without
+	// identity; nil: nobody is.
+	Refused func(ctx context.Context, rpc string, f *fault.Error)
 	// Reported gives how many calls of an upstream passed that its rules would have
 	// refused, were they not in report mode; nil: none did.
 	Reported func(upstream string) int64
@@ -105,8 +109,8 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.grpc = grpc.NewServer(options...)
 	cc := &inproc{interceptors: shared}
-	for _, door := range []grpc.ServiceRegistrar{s.grpc, cc} {
-		fetchsvcv1.RegisterFetchServiceServer(door, &fetchService{engine: cfg.Engine, tracer: cfg.Tracer, check: shared.check, panicked: shared.panicked})
+	for _, door := range []grpc.ServiceRegistrar{earlyRegistrar{s.grpc, shared}, cc} {
+		fetchsvcv1.RegisterFetchServiceServer(door, &fetchService{engine: cfg.Engine, tracer: cfg.Tracer, check: shared.check, refused: cfg.Refused, panicked: shared.panicked})
 		fetchsvcv1.RegisterPolicyServiceServer(door, newPolicyService(cfg))
 	}
 	healthv1.RegisterHealthServer(s.grpc, watchedHealth{s.health})

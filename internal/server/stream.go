@@ -26,9 +26,13 @@ func (s *fetchService) Stream(st fetchsvcv1.FetchService_StreamServer) error {
 	}
 	defer live.Close()
 	if err := send(st, &fetchsvcv1.StreamResponse{Message: &fetchsvcv1.StreamResponse_Head{Head: headProto(&live.Response)}}); err != nil {
+		live.Abandon(err)
 		return err
 	}
 	err = handOn(st, live, in.GetFraming())
+	if err != nil {
+		live.Abandon(err)
+	}
 	res := live.End()
 	attemptSpans(st.Context(), s.tracer, res)
 	if err != nil {

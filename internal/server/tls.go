@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -114,11 +115,11 @@ func (t *TLS) fresh() *tlsState {
 	t.looked.Store(now)
 	before := t.state.Load()
 	s, err := t.read(before)
-	if err != nil {
+	t.state.Store(s)
+	switch {
+	case err != nil:
 		t.log.Error("the doors' certificate cannot be renewed; the one before stays in use", "error", err.Error())
-	}
-	if s != before {
-		t.state.Store(s)
+	case s != before:
 		t.log.Info("TLS of the doors was renewed", "file", t.cert.Path, "expires", s.leaf.NotAfter.Format(time.RFC3339))
 	}
 	return s
@@ -219,6 +220,7 @@ func (t *TLS) named(host string) bool {
 
 // authorities reads a bundle, whole.
 func authorities(data []byte) (all []*x509.Certificate, err error) {
+	begun := bytes.Count(data, []byte("-----BEGIN CERTIFICATE-----"))
 	for {
 		block, rest := pem.Decode(data)
 		if block == nil {
@@ -235,9 +237,9 @@ func authorities(data []byte) (all []*x509.Certificate, err error) {
 		all = append(all, cert)
 	}
 	switch {
-	case strings.Contains(string(data), "-----BEGIN "):
-		return nil, errors.New("it is torn: a block begins and does not end")
-	case len(all) == 0:
+	case len(all) != begun:
+		return nil, fmt.Errorf("it is torn: %d certificates begin and %d are whole", begun, len(all))
+	case begun == 0:
 		return nil, errors.New("it holds no certificate as PEM")
 	}
 	return all, nil

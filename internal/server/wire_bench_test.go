@@ -44,7 +44,8 @@ func BenchmarkUnary(b *testing.B) {
 	b.RunParallel(func(p *testing.PB) {
 		for p.Next() {
 			if _, err := api.GetSnapshot(b.Context(), &fetchsvcv1.GetSnapshotRequest{}); err != nil {
-				b.Fatal(err)
+				b.Error(err)
+				return
 			}
 		}
 	})
