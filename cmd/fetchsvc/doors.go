@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/fetchsvc/fetchsvc/internal/egress"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
 	"github.com/fetchsvc/fetchsvc/internal/server"
 )
@@ -69,6 +70,15 @@ type doors struct {
 type namedDoor struct {
 	flag, addr string
 	listener   net.Listener
+}
+
+// own are the addresses of the doors, where no call may lead.
+func (d *doors) own() func() []netip.AddrPort {
+	var all []net.Listener
+	for _, door := range d.open {
+		all = append(all, door.listener)
+	}
+	return egress.Listening(all...)
 }
 
 // listen opens a door where s lets it stand.

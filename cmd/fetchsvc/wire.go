@@ -60,7 +60,8 @@ func (f *policyFile) wire(ctx context.Context, snapshot *policy.Snapshot, doors 
 		return nil, err
 	}
 	reports := newReports(f.log)
-	pools := egress.NewPools(egress.Config{Secrets: f.secrets, Log: f.log})
+	token := egress.NewLoopToken()
+	pools := egress.NewPools(egress.Config{Secrets: f.secrets, Log: f.log, Own: doors.own(), LoopToken: token})
 	engine := fetch.New(fetch.Config{
 		Pools: pools, UserAgent: "fetchsvc/" + version, Secrets: f.secrets, Reported: reports.report, Finished: audit.finished(),
 	})
@@ -79,7 +80,7 @@ func (f *policyFile) wire(ctx context.Context, snapshot *policy.Snapshot, doors 
 	sizeBuffers()
 	srv, err := server.New(server.Config{
 		Engine: engine, Log: f.log, Tracer: tel.Tracer(), Reported: reports.count, Rejected: reload.rejected,
-		Verifier: verifier, TLS: tls, Names: doors.names, Refused: audit.refused(),
+		Verifier: verifier, TLS: tls, Names: doors.names, Refused: audit.refused(), LoopToken: token,
 	})
 	if err != nil {
 		return nil, err

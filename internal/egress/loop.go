@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"context"
 	"crypto/rand"
 	"net/http"
 	"net/http/httptrace"
@@ -23,16 +24,49 @@ func (d *dialer) marked(req *http.Request) *http.Request {
 	if d.token == "" || len(d.guard.allow) == 0 {
 		return req
 	}
-	decided := false
-	return req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) {
-			// A second connection of the same request comes when the header may still be
-			// read for the first.
-			if c := beneath(info.Conn); !decided && c != nil && c.opened {
-				said := append(req.Header[loopHeader][:len(req.Header[loopHeader]):len(req.Header[loopHeader])], d.token)
-				req.Header[loopHeader] = []string{strings.Join(said, ", ")}
-			}
-			decided = true
-		},
-	}))
+	m := &marking{Context: req.Context(), header: req.Header, token: d.token}
+	trace := httptrace.ContextClientTrace(m.Context)
+	if trace == nil {
+		trace = &httptrace.ClientTrace{GotConn: m.gotConn}
+		return req.WithContext(httptrace.WithClientTrace(m.Context, trace))
+	}
+	m.trace, m.next = *trace, trace.GotConn
+	m.trace.GotConn = m.gotConn
+	return req.WithContext(m)
+}
+
+// marking is the context of a request that may be marked. It puts one hook before
+// another's, as httptrace.WithClientTrace does, without its reflection.
+type marking struct {
+	context.Context
+	header  http.Header
+	token   string
+	trace   httptrace.ClientTrace
+	next    func(httptrace.GotConnInfo)
+	decided bool
+}
+
+// Value is Context's.
+func (m *marking) Value(key any) any {
+	v := m.Context.Value(key)
+	if _, ok := v.(*httptrace.ClientTrace); ok {
+		return &m.trace
+	}
+	return v
+}
+
+// gotConn runs on the goroutine that writes the header next. A second connection
+// of the same request comes when the header may still be read for the first.
+func (m *marking) gotConn(info httptrace.GotConnInfo) {
+	if c := beneath(info.Conn); !m.decided && c != nil && c.opened {
+		value := m.token
+		if said := m.header[loopHeader]; len(said) > 0 {
+			value = strings.Join(said, ", ") + ", " + value
+		}
+		m.header[loopHeader] = []string{value}
+	}
+	m.decided = true
+	if m.next != nil {
+		m.next(info)
+	}
 }

@@ -11,6 +11,17 @@ import (
 // policy opens. nil: nowhere.
 type own func() []netip.AddrPort
 
+// Listening gives the addresses of listeners, for Config.Own.
+func Listening(listeners ...net.Listener) func() []netip.AddrPort {
+	var all []netip.AddrPort
+	for _, l := range listeners {
+		if at, ok := l.Addr().(*net.TCPAddr); ok {
+			all = append(all, at.AddrPort())
+		}
+	}
+	return func() []netip.AddrPort { return all }
+}
+
 // judge gives why at, which the guard lets pass, is not dialled.
 func (o own) judge(at netip.AddrPort) error {
 	if o == nil {

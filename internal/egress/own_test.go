@@ -37,9 +37,8 @@ func ears(t *testing.T, at string) (own, string) {
 			t.Errorf("the listener on %s heard %d connections", at, n)
 		}
 	})
-	addr := l.Addr().(*net.TCPAddr).AddrPort()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return func() []netip.AddrPort { return []netip.AddrPort{addr} }, port
+	return Listening(l), port
 }
 
 // TestOwnListenersAreRefused, by each address at which they would answer.
@@ -123,5 +122,31 @@ func TestTheSocketRefusesOwnListeners(t *testing.T) {
 	d = dialer{connect: patience}
 	if _, err := d.connectOne(t.Context(), netip.MustParseAddrPort("127.0.0.1:"+port)); !errors.Is(err, fault.AddressDenied) {
 		t.Errorf("the guard at the socket: got %v, want ADDRESS_DENIED", err)
+	}
+}
+
+// TestNoProxyLeadsBack: a proxy is not asked for an own listener, nor for a name
+// of metadata where it resolves names.
+func TestNoProxyLeadsBack(t *testing.T) {
+	o, port := ears(t, "127.0.0.1:0")
+	for _, scheme := range []string{"http", "socks5"} {
+		for _, resolves := range []bool{false, true} {
+			silent, at := ears(t, "127.0.0.1:0")
+			_ = silent
+			up := upstream("127.0.0.0/8")
+			up.Proxy = proxyAt(scheme, "127.0.0.1:"+at)
+			up.Proxy.UnsafeResolves = resolves
+			p := NewPools(Config{Own: o, Resolver: &names{table: map[string][]string{"own.example": {"127.0.0.1"}}}})
+			defer p.Close()
+			urls := []string{"http://127.0.0.1:" + port + "/", "http://metadata.google.internal/", "https://metadata.google.internal/"}
+			if !resolves {
+				urls = append(urls, "http://own.example:"+port+"/", "https://own.example:"+port+"/")
+			}
+			for _, url := range urls {
+				if _, err := fetch(t, p.For(up), url); !errors.Is(err, fault.AddressDenied) {
+					t.Errorf("%s, resolves %v, %s: got %v, want ADDRESS_DENIED", scheme, resolves, url, err)
+				}
+			}
+		}
 	}
 }

@@ -55,10 +55,16 @@ func (p *pool) via(ctx context.Context, px *proxy, hostport string, absolute boo
 // proxy resolves names.
 func (p *pool) destinations(ctx context.Context, rec *Record, px *proxy, to endpoint, limit time.Duration) ([]destination, error) {
 	if _, err := netip.ParseAddr(to.host); err != nil && px.resolves {
+		if err := judgeName(to.host); err != nil {
+			return nil, err
+		}
 		return []destination{{name: to.host, port: to.port}}, nil
 	}
 	addrs, err := p.dialer.resolve(ctx, rec, to.host, limit)
 	if err != nil {
+		return nil, err
+	}
+	if err := p.dialer.own.judgeAll(addrs, to.port); err != nil {
 		return nil, err
 	}
 	all := make([]destination, len(addrs))
@@ -78,6 +84,9 @@ func (px *proxy) openAny(ctx context.Context, rec *Record, all []destination, li
 		}
 		c, err := px.open(ctx, rec, to, len(all)-i, limit)
 		if err == nil {
+			if own := beneath(c); own != nil && to.addr.IsValid() {
+				own.opened = closed(to.addr)
+			}
 			return c, nil
 		}
 		if first == nil {

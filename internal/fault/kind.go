@@ -29,6 +29,8 @@ const (
 	NotGranted Kind = "NOT_GRANTED"
 	// ForeignOrigin: a web page of another origin tried to use the REST door.
 	ForeignOrigin Kind = "FOREIGN_ORIGIN"
+	// LoopDetected: the call came through this very service before.
+	LoopDetected Kind = "LOOP_DETECTED"
 	// NotFound: there is no such REST path or method.
 	NotFound Kind = "NOT_FOUND"
 	// MethodNotAllowed: the REST path exists, but not for that HTTP method.
@@ -131,7 +133,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		InvalidRequest, RequestTooLarge, UploadIncomplete, UploadTooLong, Unauthenticated, PolicyDenied, AddressDenied, NotGranted,
-		ForeignOrigin, NotFound, MethodNotAllowed, Unimplemented,
+		ForeignOrigin, LoopDetected, NotFound, MethodNotAllowed, Unimplemented,
 		DNSError, DNSTimeout, ConnectionRefused, HostUnreachable, ConnectTimeout, TLSTimeout,
 		TLSCertExpired, TLSCertName, TLSCertUntrusted, TLSHandshake,
 		ProxyUnreachable, ProxyAuthRequired, ProxyDenied, ProxyTLS, ProxyBadResponse,

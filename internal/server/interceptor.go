@@ -28,6 +28,7 @@ type interceptors struct {
 	tls       *TLS         // nil: there are no client certificates
 	engine    *fetch.Engine
 	validator protovalidate.Validator
+	loopToken string // empty: nothing comes back
 	refused   refusals
 }
 
@@ -39,7 +40,7 @@ func newInterceptors(cfg Config) (*interceptors, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &interceptors{log: cfg.Log, tracer: cfg.Tracer, verifier: cfg.Verifier, tls: cfg.TLS, engine: cfg.Engine, refused: cfg.Refused, validator: v}, nil
+	return &interceptors{log: cfg.Log, tracer: cfg.Tracer, verifier: cfg.Verifier, tls: cfg.TLS, engine: cfg.Engine, refused: cfg.Refused, loopToken: cfg.LoopToken, validator: v}, nil
 }
 
 // unary runs one unary RPC.
@@ -77,6 +78,9 @@ func (i *interceptors) around(ctx context.Context, method string, run func(conte
 			err = i.panicked(method, p)
 		}
 	}()
+	if i.loopsBack(ctx) {
+		return i.leave(ctx, method, errLoop)
+	}
 	if open(method) {
 		ctx = withCaller(ctx, identity.Identity{Caller: anonymous})
 	} else if ctx, err = i.identify(ctx, given); err != nil {

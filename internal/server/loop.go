@@ -1,9 +1,27 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"strings"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/fetchsvc/fetchsvc/internal/fault"
 )
+
+// errLoop ends what would go round for ever.
+var errLoop = fault.New(fault.LoopDetected,
+	"the call came through this service before, as its CDN-Loop header says: an upstream of the policy leads back here")
+
+// loopsBack says that of a call over gRPC.
+func (i *interceptors) loopsBack(ctx context.Context) bool {
+	if i.loopToken == "" {
+		return false
+	}
+	values := metadata.ValueFromIncomingContext(ctx, "cdn-loop")
+	return len(values) > 0 && loops(http.Header{"Cdn-Loop": values}, i.loopToken)
+}
 
 // loops says that a request has come through the instance of token before, by
 // CDN-Loop (RFC 8586 section 2). An empty token has sent nothing.

@@ -35,13 +35,14 @@ func OriginOf(ctx context.Context) Origin {
 type refusals func(ctx context.Context, rpc string, f *fault.Error)
 
 // tell passes err on, unless the engine had the call: it has observers of its own.
-// RPCs that make no calls are told of for want of identity only.
+// RPCs that make no calls are told of where the door stopped them only.
 func (r refusals) tell(ctx context.Context, rpc string, err error) {
 	if r == nil || err == nil {
 		return
 	}
 	f := asFailure(err)
-	if f.tried != nil || f.fault.Kind != fault.Unauthenticated && !strings.HasPrefix(rpc, "/"+fetchsvcv1.FetchService_ServiceDesc.ServiceName+"/") {
+	atTheDoor := f.fault.Kind == fault.Unauthenticated || f.fault.Kind == fault.LoopDetected
+	if f.tried != nil || !atTheDoor && !strings.HasPrefix(rpc, "/"+fetchsvcv1.FetchService_ServiceDesc.ServiceName+"/") {
 		return
 	}
 	r(ctx, strings.TrimPrefix(rpc, "/"), f.fault)

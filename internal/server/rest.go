@@ -67,6 +67,10 @@ func (i *interceptors) knock(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
+		if loops(r.Header, i.loopToken) {
+			writeProblem(w, i.turnAway(annotate(r), errLoop))
+			return
+		}
 		ctx, err := i.identify(r.Context(), given)
 		if err != nil {
 			writeProblem(w, i.turnAway(annotate(r), err))

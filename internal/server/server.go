@@ -47,6 +47,9 @@ type Config struct {
 	// Refused is told of each call that never came to the engine, such as one without
 	// identity; nil: nobody is.
 	Refused func(ctx context.Context, rpc string, f *fault.Error)
+	// LoopToken is what egress puts into CDN-Loop (RFC 8586): a call that has it came
+	// from here. Empty: none does.
+	LoopToken string
 	// Reported gives how many calls of an upstream passed that its rules would have
 	// refused, were they not in report mode; nil: none did.
 	Reported func(upstream string) int64

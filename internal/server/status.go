@@ -40,6 +40,7 @@ var statusTable = map[fault.Kind]row{
 	fault.AddressDenied:    {codes.PermissionDenied, 403, "destination_ip_prohibited", gateway, "The address must not be reached"},
 	fault.NotGranted:       {codes.PermissionDenied, 403, "http_request_denied", gateway, "Policy does not grant this option"},
 	fault.ForeignOrigin:    {codes.PermissionDenied, 403, "http_request_denied", gateway, "Web pages of other origins may not call"},
+	fault.LoopDetected:     {codes.FailedPrecondition, 508, "proxy_loop_detected", gateway, "The call came back to where it was made"},
 	fault.NotFound:         {codes.NotFound, 404, "http_request_error", gateway, "No such path"},
 	fault.MethodNotAllowed: {codes.Unimplemented, 405, "http_request_error", gateway, "The path does not take this method"},
 	fault.Unimplemented:    {codes.Unimplemented, 501, "proxy_internal_response", gateway, "Not served by this version"},

@@ -40,8 +40,15 @@ var lookup = idna.New(
 	idna.VerifyDNSLength(true),
 )
 
-// maxName is the longest host name in presentation form (RFC 1035 section 3.1).
-const maxName = 253
+const (
+	// maxName is the longest host name in presentation form (RFC 1035 section 3.1).
+	maxName = 253
+	// maxGiven is the longest before IDNA, in bytes of UTF-8. Its Punycode takes time
+	// by the square of the length: a redirect to 64 KiB of Han would cost seconds.
+	maxGiven = 4 * maxName
+)
+
+var errLength = fmt.Errorf("a host name has 1 to %d characters", maxName)
 
 // ParseHost gives s its one spelling. An IPv6 address may stand in brackets.
 // Refused, with the reason: empty names, zones, non-canonical IPv4 spellings
@@ -49,6 +56,9 @@ const maxName = 253
 func ParseHost(s string) (Host, error) {
 	if s == "" {
 		return Host{}, errors.New("the host is empty")
+	}
+	if len(s) > maxGiven {
+		return Host{}, errLength
 	}
 	if s[0] == '[' || strings.Contains(s, ":") {
 		return parseIPv6(s)
@@ -63,7 +73,7 @@ func ParseHost(s string) (Host, error) {
 	}
 	name = strings.TrimSuffix(name, ".")
 	if name == "" || len(name) > maxName {
-		return Host{}, fmt.Errorf("a host name has 1 to %d characters", maxName)
+		return Host{}, errLength
 	}
 	if looksIPv4(name) {
 		return parseIPv4(name)
@@ -78,14 +88,14 @@ func ParseHost(s string) (Host, error) {
 // host twice cannot yield two hosts.
 func mapName(s string) (string, error) {
 	if !utf8.ValidString(s) {
-		return "", fmt.Errorf("host %q is not valid UTF-8", s)
+		return "", fmt.Errorf("host %q is not valid UTF-8", clip(s))
 	}
 	mapped, err := lookup.ToASCII(s)
 	if err != nil {
-		return "", fmt.Errorf("%q is not a host name (IDNA: %s)", s, idnaReason(err))
+		return "", fmt.Errorf("%q is not a host name (IDNA: %s)", clip(s), clip(idnaReason(err)))
 	}
 	if again, err := lookup.ToASCII(mapped); err != nil || again != mapped {
-		return "", fmt.Errorf("%q is not a host name: it maps to %q, which is none", s, mapped)
+		return "", fmt.Errorf("%q is not a host name: it maps to %q, which is none", clip(s), clip(mapped))
 	}
 	return mapped, nil
 }
@@ -114,11 +124,11 @@ func checkLabels(name string) error {
 	for label := range strings.SplitSeq(name, ".") {
 		switch {
 		case label == "":
-			return fmt.Errorf("host %q has an empty label (two dots in a row, or one in front)", name)
+			return fmt.Errorf("host %q has an empty label (two dots in a row, or one in front)", clip(name))
 		case len(label) > 63:
-			return fmt.Errorf("host %q has a label of more than 63 characters", name)
+			return fmt.Errorf("host %q has a label of more than 63 characters", clip(name))
 		case label[0] == '-' || label[len(label)-1] == '-':
-			return fmt.Errorf("host %q has a label that begins or ends with a hyphen", name)
+			return fmt.Errorf("host %q has a label that begins or ends with a hyphen", clip(name))
 		}
 	}
 	return nil
@@ -128,16 +138,16 @@ func parseIPv6(s string) (Host, error) {
 	inner := s
 	if s[0] == '[' {
 		if s[len(s)-1] != ']' {
-			return Host{}, fmt.Errorf("%q has an opening bracket and no closing one", s)
+			return Host{}, fmt.Errorf("%q has an opening bracket and no closing one", clip(s))
 		}
 		inner = s[1 : len(s)-1]
 	}
 	if strings.Contains(inner, "%") {
-		return Host{}, fmt.Errorf("%q has an IPv6 zone, which means nothing to another machine: leave it out", s)
+		return Host{}, fmt.Errorf("%q has an IPv6 zone, which means nothing to another machine: leave it out", clip(s))
 	}
 	addr, err := netip.ParseAddr(inner)
 	if err != nil || !addr.Is6() {
-		return Host{}, fmt.Errorf("%q is not an IPv6 address", s)
+		return Host{}, fmt.Errorf("%q is not an IPv6 address", clip(s))
 	}
 	addr = addr.Unmap() // an IPv4-mapped one reaches the IPv4 address, so it is that to policy too
 	return Host{Name: addr.String(), Addr: addr}, nil
@@ -172,7 +182,7 @@ func allDigits(s string) bool {
 func parseIPv4(name string) (Host, error) {
 	addr, err := netip.ParseAddr(name)
 	if err != nil {
-		return Host{}, fmt.Errorf("%q is not a canonical IPv4 address: write four decimal numbers without leading zeros", name)
+		return Host{}, fmt.Errorf("%q is not a canonical IPv4 address: write four decimal numbers without leading zeros", clip(name))
 	}
 	return Host{Name: addr.String(), Addr: addr}, nil
 }

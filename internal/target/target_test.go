@@ -3,6 +3,8 @@ package target
 import (
 	"bufio"
 	"net/http"
+	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -73,6 +75,9 @@ func TestParseRefuses(t *testing.T) {
 		"bad escape":          {"https://e.com/%zz", "bad percent-escape"},
 		"cut escape":          {"https://e.com/?a=%2", "bad percent-escape"},
 		"long label":          {"http://" + strings.Repeat("a", 64) + ".com/", "63 characters"},
+		"long unicode name":   {"http://" + strings.Repeat("\u4e00\u4e8c", 200_000) + "/", "253"},
+		"long unicode labels": {"http://" + strings.Repeat("\u00fc.", 400) + "/", "253"},
+		"long brackets":       {"http://[" + strings.Repeat("0:", 20_000) + "]/", "253"},
 		"long name":           {"http://" + strings.Repeat("a.", 130) + "com/", "253"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -82,6 +87,9 @@ func TestParseRefuses(t *testing.T) {
 			}
 			if !strings.Contains(err.Error(), c.want) {
 				t.Errorf("Parse(%q) says %q, want it to say %q", c.in, err, c.want)
+			}
+			if len(err.Error()) > 3*maxGiven {
+				t.Errorf("the error has %d bytes", len(err.Error()))
 			}
 		})
 	}
@@ -167,6 +175,35 @@ func FuzzParse(f *testing.F) {
 		}
 		if again.String() != u.String() || again.Host != u.Host || again.Port != u.Port {
 			t.Fatalf("%q reads as %q and that as %q", s, u, again)
+		}
+	})
+}
+
+// FuzzParseHost: a host has one spelling, in ASCII, which names nothing else to
+// whoever reads it by simpler rules.
+func FuzzParseHost(f *testing.F) {
+	for _, s := range []string{"e.com", "E.com.", "①②⑦.⓪.0.1", "[::FFFF:7f00:1]", "bücher.example", "xn--bcher-kva.example", "0x7f.1", "fe80::1%lo", "a_b", "ß.example", "ℓ\u00adocalhost"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		h, err := ParseHost(s)
+		if err != nil {
+			return
+		}
+		if again, err := ParseHost(h.Name); err != nil || again != h {
+			t.Fatalf("%q is %+v, and that is %+v, %v", s, h, again, err)
+		}
+		addr, err := netip.ParseAddr(h.Name)
+		if (err == nil) != h.IsAddr() || h.IsAddr() && (addr != h.Addr || addr.String() != h.Name || addr.Zone() != "" || addr.Is4In6()) {
+			t.Fatalf("%q is %+v, and netip reads %v, %v", s, h, addr, err)
+		}
+		if strings.Trim(h.Name, "abcdefghijklmnopqrstuvwxyz0123456789-._:") != "" || !h.IsAddr() && strings.HasSuffix(h.Name, ".") {
+			t.Fatalf("%q is %q, which has characters that no host has", s, h.Name)
+		}
+		// What libc would read as an address is one, in full.
+		last := h.Name[strings.LastIndexByte(h.Name, '.')+1:]
+		if n, err := strconv.ParseUint(last, 0, 64); err == nil && !h.IsAddr() && !strings.ContainsAny(last, "bo_") {
+			t.Fatalf("%q is the name %q, and its last label is the number %d", s, h.Name, n)
 		}
 	})
 }
