@@ -102,15 +102,21 @@ func startServe(t *testing.T, bin, policy string, env ...string) *child {
 // logs goes to serve.log beside it.
 func serveFile(t *testing.T, bin, file string, env ...string) *child {
 	t.Helper()
+	command := exec.Command(bin, "serve", "--policy", file, "--grpc", "127.0.0.1:0", "--rest", "127.0.0.1:0")
+	command.Dir = filepath.Dir(file)
+	command.Env = append(os.Environ(), env...)
+	return serving(t, command)
+}
+
+// serving starts a `fetchsvc serve`, which logs to serve.log in its directory.
+func serving(t *testing.T, command *exec.Cmd) *child {
+	t.Helper()
 	c := &child{}
-	log, err := os.Create(filepath.Join(filepath.Dir(file), "serve.log"))
+	log, err := os.Create(filepath.Join(command.Dir, "serve.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = log.Close() })
-	command := exec.Command(bin, "serve", "--policy", file, "--grpc", "127.0.0.1:0", "--rest", "127.0.0.1:0")
-	command.Dir = filepath.Dir(file)
-	command.Env = append(os.Environ(), env...)
 	c.stop = start(t, command, (*exec.Cmd).StderrPipe, func(line string) bool {
 		_, _ = log.WriteString(line + "\n")
 		var said struct{ Msg, GRPC, REST string }

@@ -5,6 +5,7 @@
 //	sh              bash, against a `fetchsvc dev`; must succeed
 //	sh fails        the same; must fail
 //	sh policy       against a `fetchsvc serve` with the page's last policy
+//	sh serve        that `fetchsvc serve`, as the page has it, until its next policy
 //	sh norun        not run; only the commands listed in neverRun
 //	sh server PORT  one command that serves at 127.0.0.1:PORT until the page ends
 //	yaml policy     a policy file, loaded; policy.yaml to the commands that follow
@@ -50,13 +51,14 @@ var neverRun = []string{
 
 // fences are the info strings there are.
 var fences = []string{
-	"sh", "sh fails", "sh policy", "sh fails policy", "sh norun",
+	"sh", "sh fails", "sh policy", "sh fails policy", "sh serve", "sh norun",
 	"yaml policy", "yaml refused", "go", "json", "text",
 }
 
 // secretVariables are what the policies of the pages take from the environment.
 var secretVariables = []string{
-	"GITHUB_TOKEN=a-token-of-the-pages", "PROXY_PASSWORD=a-password-of-the-pages", "BILLING_KEY_SHA256=" + strings.Repeat("0a", 32),
+	"GITHUB_TOKEN=a-token-of-the-pages", "PROXY_PASSWORD=a-password-of-the-pages",
+	"BILLING_KEY=a-key-of-the-pages", "BILLING_KEY_SHA256=551ea3be7b31798a8fcc617d52d883cfbf51ef3b514a9af14ba9705e97d37f6b",
 }
 
 // known says that a fence's info string is one of those there are.
@@ -191,14 +193,18 @@ type runner struct {
 	served *child            // serves it
 	others map[string]string // the ports of the page's own servers
 	left   bool              // a server was left out, for want of a tool: so is what calls it
+	bare   bool              // openssl is missing: so is what the commands after it need
 }
 
 func (r *runner) fence(i int) {
 	f := r.page.fences[i]
 	kind, rest, _ := strings.Cut(f.info, " ")
 	switch {
+	case kind == "sh" && r.bare:
 	case kind == "sh" && strings.HasPrefix(rest, "server "):
 		r.server(f, strings.TrimPrefix(rest, "server "))
+	case f.info == "sh serve":
+		r.serveAs(f)
 	case kind == "sh" && rest != "norun":
 		r.sh(f, rest, r.output(i))
 	case strings.HasPrefix(f.info, "yaml file "):
@@ -233,7 +239,12 @@ func (r *runner) isOutput(i int) bool {
 }
 
 func (r *runner) sh(f fence, how string, want *fence) {
-	if !hasTools(r.t, f.text) || r.left && r.callsServer(f.text) {
+	if !hasTools(r.t, f.text) {
+		_, err := lookTool("openssl")
+		r.bare = err != nil && strings.Contains(f.text, "openssl")
+		return
+	}
+	if r.left && r.callsServer(f.text) {
 		return
 	}
 	c := r.dev
@@ -285,6 +296,11 @@ func (r *runner) load(f fence) {
 	if _, err := policy.Load(filepath.Join(r.dir, "policy.yaml"), policy.Options{}); err != nil {
 		r.errorf(f, "the policy does not load:\n%v", err)
 	}
+	r.unserve()
+}
+
+// unserve stops the service that has the page's policy.
+func (r *runner) unserve() {
 	if r.served != nil {
 		r.served.stop()
 		r.served = nil

@@ -15,7 +15,7 @@ var (
 	link       = regexp.MustCompile(`\[[^\]]*\]\(([^)\s]+)\)`)
 	heading    = regexp.MustCompile(`(?m)^#{1,6} +(.*)$`)
 	dropped    = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
-	repoPath   = regexp.MustCompile(`^\.?(?:cmd|internal|proto|docs|gen|api|tools|ci)/[\w./-]*\w$`)
+	repoPath   = regexp.MustCompile(`^\.?(?:cmd|internal|proto|docs|gen|api|tools|ci|deploy)/[\w./-]*\w$`)
 	testName   = regexp.MustCompile(`^Test[A-Z]\w+$`)
 )
 

@@ -54,6 +54,24 @@ func (r *runner) server(f fence, port string) {
 	}
 }
 
+// serveAs runs the page's `fetchsvc serve` with the page's policy. Its doors have
+// other ports than the page's, on all addresses where the page says so.
+func (r *runner) serveAs(f fence) {
+	r.unserve()
+	r.write("policy.yaml", r.policy)
+	text := strings.TrimSpace(r.reach(r.dev).rewrite(f.text))
+	for flag, port := range map[string]string{"--grpc": docGRPC, "--rest": docREST} {
+		if strings.Contains(text, flag+" ") {
+			text = strings.ReplaceAll(text, flag+" 0.0.0.0:"+port, flag+" 0.0.0.0:0")
+		} else {
+			text += " " + flag + " 127.0.0.1:0"
+		}
+	}
+	command := exec.Command("bash", "-euo", "pipefail", "-c", "exec "+text)
+	command.Dir, command.Env = r.dir, r.env(r.dev)
+	r.served = serving(r.t, command)
+}
+
 // listenAt finds a free port for the page's.
 func (r *runner) listenAt(port string) {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")

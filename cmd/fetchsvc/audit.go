@@ -28,7 +28,7 @@ type auditOptions struct {
 func (o *auditOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.path, "audit", "", "file that gets one line of JSON for each call; - is standard output")
 	cmd.Flags().Float64Var(&o.sample, "audit-sample", 1, "share of answered calls that get a line, 0 to 1; refused and failed ones always do")
-	cmd.Flags().BoolVar(&o.chain, "audit-chain", false, "chain the lines by SHA-256, for `fetchsvc audit verify`")
+	cmd.Flags().BoolVar(&o.chain, "audit-chain", false, "chain the lines by SHA-256, for fetchsvc audit verify")
 }
 
 // auditLog is the log and where it is written; nil: there is none.

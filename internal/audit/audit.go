@@ -33,7 +33,8 @@ type Entry struct {
 	Caller string `json:"caller"`
 	// Proof is how the caller proved who it is.
 	Proof string `json:"proof"`
-	// Door is `grpc` or `rest`, RPC the method called.
+	// Door is `grpc` or `rest`, empty for calls of the service's own; RPC is the
+	// method called.
 	Door string `json:"door"`
 	RPC  string `json:"rpc"`
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"google.golang.org/grpc/peer"
+
 	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 )
@@ -13,7 +15,7 @@ type Origin struct {
 	// Caller is who called, and Proof how that is known: `api_key`, `jwt`, `mtls`
 	// or `anonymous`. Both are empty where it is not known.
 	Caller, Proof string
-	// Door is `grpc` or `rest`.
+	// Door is `grpc` or `rest`; empty for calls of the service's own.
 	Door string
 	// RPC is the method, such as `fetchsvc.v1.FetchService/Fetch`.
 	RPC string
@@ -21,9 +23,12 @@ type Origin struct {
 
 // OriginOf gives the origin of the call that ctx belongs to.
 func OriginOf(ctx context.Context) Origin {
-	o := Origin{Door: "grpc"}
-	if doorOf(ctx) == restDoor {
+	o := Origin{}
+	switch _, ok := peer.FromContext(ctx); {
+	case doorOf(ctx) == restDoor:
 		o.Door = "rest"
+	case ok: // a call of the service's own comes by no door
+		o.Door = "grpc"
 	}
 	if c, ok := knownCaller(ctx); ok {
 		o.Caller, o.Proof, o.RPC = c.name, c.how, c.rpc
