@@ -121,10 +121,21 @@ func (c *inflate) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// unbrotli reads brotli (RFC 7932), whose windows end at 16 MiB.
+// unbrotli reads brotli (RFC 7932), whose windows end at 16 MiB. What follows its
+// end is dropped, as with gzip.
 type unbrotli struct{ brotli.Reader }
 
 func (c *unbrotli) start(in *bufio.Reader) error { return c.Reset(in) }
+
+func (c *unbrotli) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	if err != nil && err.Error() == "brotli: excessive input" {
+		// The library has no other name for it, and notices it or not by how the
+		// input happens to be cut.
+		err = io.EOF
+	}
+	return n, err
+}
 
 // zstdWindow is the largest window of the zstd content coding (RFC 9659).
 const zstdWindow = 8 << 20

@@ -9,12 +9,16 @@ import (
 // maxJSONDepth is how deep arrays and objects may nest in [LosslessJSON].
 const maxJSONDepth = 100
 
+// maxJSONValues is how many values there may be in [LosslessJSON]. As a
+// google.protobuf.Value each takes some 150 bytes, of which `[]` on the wire is two.
+const maxJSONValues = 300_000
+
 // LosslessJSON reports whether body is one JSON value (RFC 8259) that comes
 // back the same, white space and the order of members apart, from a trip
 // through google.protobuf.Value: valid UTF-8, no member twice in an object, no
-// lone surrogate, nested at most 100 deep, and no number that a float64 would
-// change (its value counts, not its spelling: 1.0 and 1e2 are fine,
-// 9007199254740993 and 1e400 are not).
+// lone surrogate, at most 300,000 values nested at most 100 deep, and no number
+// that a float64 would change (its value counts, not its spelling: 1.0 and 1e2 are
+// fine, 9007199254740993 and 1e400 are not).
 //
 // It builds no tree. Beside body it holds a few words for each member name of
 // the objects that are open, and a copy of those names that have escapes.
@@ -36,6 +40,8 @@ func LosslessJSON(body []byte) bool {
 type jsonScanner struct {
 	b []byte
 	i int
+	// values is how many have begun.
+	values int
 	// names are the member names of the open objects, outermost first.
 	names []jsonName
 	// unescaped holds those of them that have escapes.
@@ -84,7 +90,7 @@ func (s *jsonScanner) word(w string) bool {
 }
 
 func (s *jsonScanner) value(depth int) bool {
-	if s.i >= len(s.b) {
+	if s.values++; s.i >= len(s.b) || s.values > maxJSONValues {
 		return false
 	}
 	switch s.b[s.i] {

@@ -210,6 +210,24 @@ func exactNumbers(v any, ok *bool) any {
 	return v
 }
 
+// TestManyJSONValues: brackets are cheap to send and dear to hold.
+func TestManyJSONValues(t *testing.T) {
+	nested := strings.Repeat("[", 99) + strings.Repeat("]", 99)
+	for name, tc := range map[string]struct {
+		body string
+		want bool
+	}{
+		"as many as may be":   {"[" + strings.Repeat("0,", maxJSONValues-2) + "0]", true},
+		"one more":            {"[" + strings.Repeat("0,", maxJSONValues-1) + "0]", false},
+		"few commas":          {"[" + strings.Repeat(nested+",", 4000) + "0]", false},
+		"members, few commas": {"[" + strings.Repeat(`{"a":[{"a":[{"a":[]}]}]},`, 60_000) + "0]", false},
+	} {
+		if got := LosslessJSON([]byte(tc.body)); got != tc.want {
+			t.Errorf("%s: got %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
 func FuzzLosslessJSON(f *testing.F) {
 	for _, s := range []string{
 		`{"a":[1,2.5e3,"x\u00e9\ud83d\ude00",null,true,{}]}`, `{"a":1,"\u0061":2}`, `9007199254740993`, `0.1`, `1e400`, `"\ud800"`,
