@@ -31,7 +31,7 @@ func httpbin(_ *testing.T, w *requestsWorld) map[string]string { return map[stri
 
 // unasked are headers that requests adds, and fetchsvc differently or not at all.
 var unasked = map[string]bool{
-	"accept": true, "accept-encoding": true, "connection": true, "host": true, "user-agent": true,
+	"accept": true, "accept-encoding": true, "cdn-loop": true, "connection": true, "host": true, "user-agent": true,
 }
 
 // requestsViews are what requests_peer.py compares too, by the same names.

@@ -63,8 +63,41 @@ func (o *auditOptions) open(stdout io.Writer, log *slog.Logger) (*auditLog, erro
 			return nil, fmt.Errorf("--audit-chain: %s cannot be continued: %w; move it away", o.path, err)
 		}
 	}
-	cfg.W = f
+	if err := endLine(f); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("--audit: %w", err)
+	}
+	cfg.W = wholeLines{f}
 	return &auditLog{audit.New(cfg), f}, nil
+}
+
+// wholeLines takes a line that could not be written whole, as on a full disk, away
+// again: the next one would stand behind its half, and the chain be torn.
+type wholeLines struct{ *os.File }
+
+func (f wholeLines) Write(line []byte) (int, error) {
+	n, err := f.File.Write(line)
+	if err == nil || n == 0 {
+		return n, err
+	}
+	if info, statErr := f.Stat(); statErr == nil {
+		_ = f.Truncate(info.Size() - int64(n))
+	}
+	return 0, err
+}
+
+// endLine ends the last line of what a crash cut off.
+func endLine(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+		return err
+	}
+	var last [1]byte
+	if _, err := f.ReadAt(last[:], info.Size()-1); err != nil || last[0] == '\n' {
+		return err
+	}
+	_, err = f.Write([]byte{'\n'})
+	return err
 }
 
 // Close closes the file, behind the last call.

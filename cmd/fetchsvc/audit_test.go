@@ -1,7 +1,9 @@
 package main
 
 import (
+	"crypto/tls"
 	"encoding/json"
+	"net/http"
 	"os"
 	"strings"
 	"syscall"
@@ -26,6 +28,16 @@ func TestAudit(t *testing.T) {
 	o.ask(t, nil, "fetch", append(shipping, up.URL)...)
 	o.ask(t, nil, "fetch", up.URL)
 	o.ask(t, nil, "batch", billing, batch)
+	web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: o.ca.Pool()}, DisableKeepAlives: true}}
+	for _, host := range []string{"", "elsewhere.test"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+o.rest+"/v1/fetch", strings.NewReader(`{"url":`))
+		must(t, err)
+		r.Host = host
+		r.Header.Set("Authorization", "Bearer "+billingKey)
+		res, err := web.Do(r)
+		must(t, err)
+		_ = res.Body.Close()
+	}
 	o.signal(syscall.SIGTERM)
 	o.wait()
 	text, err := os.ReadFile(log)
@@ -39,6 +51,8 @@ func TestAudit(t *testing.T) {
 		"denied UNAUTHENTICATED   grpc fetchsvc.v1.FetchService/Fetch ",
 		"allowed answered billing api_key grpc fetchsvc.v1.FetchService/FetchBatch local",
 		"invalid INVALID_REQUEST billing api_key grpc fetchsvc.v1.FetchService/FetchBatch ",
+		"invalid INVALID_REQUEST billing api_key rest fetchsvc.v1.FetchService/Fetch ",
+		"denied FOREIGN_ORIGIN   rest REST ",
 	}
 	var got []string
 	for line := range strings.Lines(string(text)) {
@@ -52,7 +66,7 @@ func TestAudit(t *testing.T) {
 		}
 		got = append(got, strings.Join(words, " "))
 	}
-	if len(got) == 6 && got[4] > got[5] { // items of a batch end in any order
+	if len(got) == len(want) && got[4] > got[5] { // items of a batch end in any order
 		got[4], got[5] = got[5], got[4]
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
@@ -63,7 +77,7 @@ func TestAudit(t *testing.T) {
 			t.Errorf("the log has %s", secret)
 		}
 	}
-	if r := runToEnd(t, input{}, "audit", "verify", log); r.code != 0 || !strings.HasPrefix(r.stdout, "6 lines are as they were written") {
+	if r := runToEnd(t, input{}, "audit", "verify", log); r.code != 0 || !strings.HasPrefix(r.stdout, "8 lines are as they were written") {
 		t.Errorf("audit verify exits with %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 	again := start(t, input{}, "serve", "--grpc=127.0.0.1:0", "--rest=127.0.0.1:0", "--audit", log, "--audit-chain")
@@ -71,7 +85,7 @@ func TestAudit(t *testing.T) {
 	runToEnd(t, input{}, "fetch", "--server", m[1], up.URL)
 	again.signal(syscall.SIGTERM)
 	again.wait()
-	if r := runToEnd(t, input{}, "audit", "verify", log); r.code != 0 || !strings.HasPrefix(r.stdout, "7 lines") {
+	if r := runToEnd(t, input{}, "audit", "verify", log); r.code != 0 || !strings.HasPrefix(r.stdout, "9 lines") {
 		t.Errorf("behind a restart audit verify exits with %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 	if err := os.WriteFile(log, []byte(strings.Replace(string(text), `"denied"`, `"allowed"`, 1)), 0o600); err != nil {

@@ -104,6 +104,7 @@ func New(cfg Config) *Log { return &Log{cfg: cfg, last: cfg.Last} }
 // Write writes e, unless it is an answered call that the sample leaves out.
 func (l *Log) Write(e *Entry) {
 	e.Message, e.Sampled = "call", 1
+	e.RPC = clip(e.RPC) // of an RPC that there is none of, its name is the caller's
 	if e.Decision == Allowed && e.Outcome == Answered {
 		if e.Sampled = l.cfg.Sample; rand.Float64() >= l.cfg.Sample {
 			return

@@ -155,14 +155,14 @@ func TestHTTP2Streams(t *testing.T) {
 			must(c.WriteSettings())
 			must(c.WriteGoAway(0, http2.ErrCodeNo, nil))
 			c.stall()
-		}), fetch: reset, sends: 4, after: unasked},
+		}), fetch: reset, sends: 256, after: unasked},
 		{name: "GOAWAY before the greeting", server: unread2(func(c *conn2) {
 			must(c.WriteSettings())
 			must(c.WriteGoAway(0, http2.ErrCodeNo, nil))
 			c.stall()
 		}), fetch: reset, sends: 256, after: unasked},
 		{name: "hang-up before the greeting", server: unread2(func(c *conn2) {}), fetch: reset, sends: 256, after: unasked},
-		{name: "hang-up on the greeting", server: every2(func(*conn2) {}), fetch: reset, sends: 4, after: unasked},
+		{name: "hang-up on the greeting", server: every2(func(*conn2) {}), fetch: reset, sends: 256, after: unasked},
 		{name: "no streams allowed", server: every2(func(c *conn2) {
 			c.begin(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 0})
 			c.stall()

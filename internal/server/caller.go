@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"crypto/x509"
-	"strings"
 
 	"google.golang.org/grpc/credentials"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -104,7 +103,6 @@ func (i *interceptors) chain(ctx context.Context) ([]*x509.Certificate, error) {
 	return i.tls.trusted(info.State.VerifiedChains)
 }
 
-// open says that an RPC is for everyone: a load balancer has no identity.
-func open(fullMethod string) bool {
-	return strings.HasPrefix(fullMethod, "/"+healthv1.Health_ServiceDesc.ServiceName+"/")
-}
+// open says that an RPC is for everyone: a load balancer has no identity. Watch is
+// not: its streams never end, and each may hold a window of what was sent.
+func open(fullMethod string) bool { return fullMethod == healthv1.Health_Check_FullMethodName }

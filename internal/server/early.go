@@ -33,7 +33,11 @@ func (r earlyRegistrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
 func (r earlyRegistrar) oneByOne(fullMethod string, m grpc.MethodDesc) grpc.StreamHandler {
 	info := &grpc.StreamServerInfo{FullMethod: fullMethod}
 	handle := func(impl any, st grpc.ServerStream) error {
-		res, err := m.Handler(impl, st.Context(), st.RecvMsg, directly)
+		receive := st.RecvMsg
+		if open(fullMethod) { // nothing is read of what nobody vouches for: it means the whole service
+			receive = func(any) error { return nil }
+		}
+		res, err := m.Handler(impl, st.Context(), receive, directly)
 		if err != nil {
 			return err
 		}

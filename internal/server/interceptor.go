@@ -76,6 +76,7 @@ func (i *interceptors) around(ctx context.Context, method string, run func(conte
 	defer func() {
 		if p := recover(); p != nil {
 			err = i.panicked(method, p)
+			i.refused.tell(ctx, method, err)
 		}
 	}()
 	if i.loopsBack(ctx) {

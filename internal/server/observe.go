@@ -46,7 +46,7 @@ func (r refusals) tell(ctx context.Context, rpc string, err error) {
 		return
 	}
 	f := asFailure(err)
-	atTheDoor := f.fault.Kind == fault.Unauthenticated || f.fault.Kind == fault.LoopDetected
+	atTheDoor := f.fault.Kind == fault.Unauthenticated || f.fault.Kind == fault.LoopDetected || f.fault.Kind == fault.ForeignOrigin
 	if f.tried != nil || !atTheDoor && !strings.HasPrefix(rpc, "/"+fetchsvcv1.FetchService_ServiceDesc.ServiceName+"/") {
 		return
 	}

@@ -56,11 +56,11 @@ func namesOf(addr net.Addr, more []string, tls *TLS) names {
 	return n
 }
 
-// guard refuses what a web page elsewhere could have sent.
-func (n names) guard(next http.Handler) http.Handler {
+// guard refuses what a web page elsewhere could have sent, and tells of it.
+func (n names) guard(told func(*http.Request, error) error, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := n.check(r); err != nil {
-			writeProblem(w, err)
+			writeProblem(w, told(r, err))
 			return
 		}
 		next.ServeHTTP(w, r)

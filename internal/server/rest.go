@@ -22,7 +22,7 @@ func newREST(cc *inproc, ready *atomic.Bool) (http.Handler, error) {
 		runtime.WithIncomingHeaderMatcher(incomingHeader),
 		runtime.WithOutgoingHeaderMatcher(noHeader),
 		runtime.WithOutgoingTrailerMatcher(noHeader),
-		runtime.WithErrorHandler(gatewayError),
+		runtime.WithErrorHandler(cc.interceptors.gatewayError),
 		runtime.WithRoutingErrorHandler(routingError),
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.WithDisablePathLengthFallback(), // a form's POST would call what is a GET
@@ -50,7 +50,7 @@ func newREST(cc *inproc, ready *atomic.Bool) (http.Handler, error) {
 	docs := swgui.New("fetchsvc", "/openapi.json", "/docs/")
 	mux.Handle("GET /docs/", docs)
 	mux.Handle("GET /docs", http.RedirectHandler("/docs/", http.StatusMovedPermanently))
-	streams := &restStreams{client: fetchsvcv1.NewFetchServiceClient(cc)}
+	streams := &restStreams{client: fetchsvcv1.NewFetchServiceClient(cc), refused: cc.interceptors.refused}
 	mux.HandleFunc("POST /v1/stream", streams.stream)
 	mux.HandleFunc("POST /v1/fetch:batch", streams.batch)
 	mux.Handle("/v1/", calls(gw))
@@ -78,6 +78,11 @@ func (i *interceptors) knock(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
+}
+
+// foreign is turnAway for a request that has not entered yet.
+func (i *interceptors) foreign(r *http.Request, err error) error {
+	return i.turnAway(annotate(enterREST(r)), err)
 }
 
 // turnAway leaves the trace of a call that came to no RPC.
@@ -128,10 +133,12 @@ func incomingHeader(name string) (string, bool) {
 
 func noHeader(string) (string, bool) { return "", false }
 
-// gatewayError prefers the fault that decoding left over the text of it.
-func gatewayError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+// gatewayError prefers the fault that decoding left over the text of it. No RPC
+// began then, so nobody was told.
+func (i *interceptors) gatewayError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
 	if body, ok := r.Body.(*requestBody); ok && body.fault != nil {
-		err = body.fault
+		method, _ := runtime.RPCMethod(ctx)
+		err = i.leave(ctx, method, body.fault)
 	}
 	writeProblem(w, err)
 }

@@ -21,6 +21,8 @@ import (
 // would end a torn upload as if it were whole, and a broken stream too.
 type restStreams struct {
 	client fetchsvcv1.FetchServiceClient
+	// refused is told of batches that cannot be read.
+	refused refusals
 }
 
 // stream is POST /v1/stream: NDJSON both ways, at the same time.
@@ -99,6 +101,7 @@ func closeAfterReply(w http.ResponseWriter) {
 func (s *restStreams) batch(w http.ResponseWriter, r *http.Request) {
 	var in fetchsvcv1.FetchBatchRequest
 	if f := decodeJSON(http.MaxBytesReader(w, r.Body, maxJSON), &in); f != nil {
+		s.refused.tell(r.Context(), fetchsvcv1.FetchService_FetchBatch_FullMethodName, f)
 		writeProblem(w, f)
 		return
 	}

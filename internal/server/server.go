@@ -60,14 +60,16 @@ type Config struct {
 
 // Server serves both doors. Make one with New, Serve it, Shutdown it.
 type Server struct {
-	grpc   *grpc.Server
-	rest   *http.Server
-	pages  http.Handler
-	tls    *TLS
-	names  []string
-	health *health.Server
-	ready  atomic.Bool
-	calls  gate
+	grpc  *grpc.Server
+	rest  *http.Server
+	pages http.Handler
+	// foreign notes what the origin guard refused, and gives it a kind.
+	foreign func(*http.Request, error) error
+	tls     *TLS
+	names   []string
+	health  *health.Server
+	ready   atomic.Bool
+	calls   gate
 }
 
 const (
@@ -116,12 +118,13 @@ func New(cfg Config) (*Server, error) {
 		fetchsvcv1.RegisterFetchServiceServer(door, &fetchService{engine: cfg.Engine, tracer: cfg.Tracer, check: shared.check, refused: cfg.Refused, panicked: shared.panicked})
 		fetchsvcv1.RegisterPolicyServiceServer(door, newPolicyService(cfg))
 	}
-	healthv1.RegisterHealthServer(s.grpc, watchedHealth{s.health})
+	healthv1.RegisterHealthServer(earlyRegistrar{s.grpc, shared}, watchedHealth{s.health})
 	reflection.Register(s.grpc)
 	pages, err := newREST(cc, &s.ready)
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
+	s.foreign = shared.foreign
 	s.pages = recoverREST(shared.knock(pages), cfg.Log)
 	s.rest = &http.Server{
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader,
@@ -133,7 +136,7 @@ func New(cfg Config) (*Server, error) {
 // Serve serves both listeners until Shutdown, or until one fails. It owns the
 // listeners from now on.
 func (s *Server) Serve(grpcLis, restLis net.Listener) error {
-	s.rest.Handler = namesOf(restLis.Addr(), s.names, s.tls).guard(s.calls.admit(s.pages))
+	s.rest.Handler = namesOf(restLis.Addr(), s.names, s.tls).guard(s.foreign, s.calls.admit(s.pages))
 	s.ready.Store(true)
 	s.health.SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
 	s.health.SetServingStatus(fetchsvcv1.FetchService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)

@@ -20,7 +20,7 @@ import (
 func startSpan(ctx context.Context, tracer trace.Tracer, fullMethod string) (context.Context, trace.Span) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	ctx = telemetry.Propagator().Extract(ctx, carrier(md))
-	name := strings.TrimPrefix(fullMethod, "/")
+	name := clip(strings.TrimPrefix(fullMethod, "/"), 128) // unknown ones are what callers make up
 	door := "grpc"
 	if doorOf(ctx) == restDoor {
 		door = "rest"
