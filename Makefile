@@ -72,10 +72,10 @@ bench: ## Compare with a bare gRPC server and the like (BENCHFLAGS=…)
 fuzz: ## Run every fuzz target for FUZZTIME each (2m)
 	@go test -list '^Fuzz' ./... \
 	| awk '/^Fuzz/ {names[++n] = $$1} /^ok/ {while (n) print $$2, names[n--]}' \
-	| while read -r pkg name; do \
+	| { failed=; while read -r pkg name; do \
 		echo "== $$pkg $$name"; \
-		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$pkg" </dev/null; \
-	done
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$pkg" </dev/null || failed="$$failed $$name"; \
+	done; [ -z "$$failed" ] || { echo "these failed:$$failed"; exit 1; }; }
 
 build: ## Build the static binary .build/bin/fetchsvc
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o .build/bin/fetchsvc ./cmd/fetchsvc
