@@ -22,7 +22,7 @@ func RoundTripFault(ctx context.Context, err error) *fault.Error {
 	case strings.Contains(text, "request header list larger"):
 		return fault.Wrap(fault.RequestTooLarge, err, "the upstream announced that it takes less of headers than there are in this request: send fewer or shorter ones")
 	case strings.Contains(text, "response headers exceeded"), strings.Contains(text, "response header list larger"),
-		strings.Contains(text, "headers too long"):
+		strings.Contains(text, "headers too long"), strings.Contains(text, "header list too large"):
 		// net/http has no type for it.
 		return fault.Wrap(fault.ResponseHeaderTooLarge, err, "the response head is larger than the policy's response_header size")
 	case isReset(err), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
@@ -35,6 +35,8 @@ func RoundTripFault(ctx context.Context, err error) *fault.Error {
 			return fault.Wrap(fault.TLSHandshake, err, "the upstream asked for a client certificate, got none and closed the connection: see client_certificate in the policy")
 		}
 		return fault.Wrap(fault.ConnectionReset, err, "the upstream closed the connection before a complete response head")
+	case strings.Contains(text, "readLoopPeekFailLocked"):
+		return fault.Wrap(fault.BadResponse, err, "the upstream spoke before it was asked")
 	case isAlert(err):
 		// In TLS 1.3 the client's side is done before the server has judged its
 		// certificate, so this comes as the answer to the request.

@@ -249,6 +249,8 @@ func (d *dialer) connectOne(ctx context.Context, addr netip.AddrPort) (*conn, er
 type conn struct {
 	net.Conn
 	written atomic.Int64
+	reading atomic.Bool // a Read waits for the peer
+	closed  atomic.Bool
 	onClose atomic.Pointer[func()]
 	// via is the proxy that it goes to, as Record has it; empty: none.
 	via    string
@@ -257,6 +259,7 @@ type conn struct {
 
 func (c *conn) Close() error {
 	err := c.Conn.Close()
+	c.closed.Store(true)
 	if f := c.onClose.Swap(nil); f != nil {
 		(*f)()
 	}

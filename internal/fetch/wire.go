@@ -72,6 +72,9 @@ func (w *wire) onConn(info httptrace.GotConnInfo) {
 	if again {
 		w.onResend() // closes the ledger's line, which reads what is known so far
 	}
+	if _, exclusive := egress.Written(info.Conn); info.Reused && exclusive {
+		egress.Quiet(info.Conn)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.gotConn, w.conn, w.reused = time.Now(), info.Conn, info.Reused

@@ -85,12 +85,13 @@ func decodeMessage(text []byte, msg proto.Message) *fault.Error {
 // google.protobuf.Value each costs some 150 bytes, whatever it costs on the wire.
 const maxValues = 300_000
 
-// manyValues counts the commas outside strings, which is near enough.
+// manyValues counts the commas and opening brackets outside strings, which is near
+// enough.
 func manyValues(text []byte) bool {
-	if bytes.Count(text, []byte{','}) <= maxValues {
+	if bytes.Count(text, []byte{','})+bytes.Count(text, []byte{'['})+bytes.Count(text, []byte{'{'}) <= maxValues {
 		return false
 	}
-	commas, quoted := 0, false
+	begun, quoted := 0, false
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
 		case '\\':
@@ -99,13 +100,13 @@ func manyValues(text []byte) bool {
 			}
 		case '"':
 			quoted = !quoted
-		case ',':
+		case ',', '[', '{':
 			if !quoted {
-				commas++
+				begun++
 			}
 		}
 	}
-	return commas > maxValues
+	return begun > maxValues
 }
 
 // hasJSON says that a request's body is a google.protobuf.Value, whose numbers
