@@ -32,19 +32,24 @@ func RoundTripFault(ctx context.Context, err error) *fault.Error {
 		if recordFrom(ctx).wentBare() && !strings.Contains(text, "stream error") && !strings.Contains(text, "GOAWAY") {
 			// In TLS 1.3 the refusal comes after the handshake, and as the request is
 			// written, the alert is easily lost.
-			return fault.Wrap(fault.TLSHandshake, err, "the upstream asked for a client certificate, got none and closed the connection: see client_certificate in the policy")
+			return fault.Wrap(fault.TLSHandshake, err, bareReason)
 		}
 		return fault.Wrap(fault.ConnectionReset, err, "the upstream closed the connection before a complete response head")
-	case strings.Contains(text, "readLoopPeekFailLocked"):
-		return fault.Wrap(fault.BadResponse, err, "the upstream spoke before it was asked")
 	case isAlert(err):
 		// In TLS 1.3 the client's side is done before the server has judged its
 		// certificate, so this comes as the answer to the request.
 		return fault.Wrap(fault.TLSHandshake, err, "the upstream ended the TLS session: "+alertReason(err))
+	case strings.Contains(text, "readLoopPeekFailLocked"):
+		if recordFrom(ctx).wentBare() {
+			return fault.Wrap(fault.TLSHandshake, err, bareReason)
+		}
+		return fault.Wrap(fault.BadResponse, err, "the upstream spoke before it was asked")
 	default:
 		return fault.Wrap(fault.BadResponse, err, "the upstream's answer is not valid HTTP: "+protocolReason(text))
 	}
 }
+
+const bareReason = "the upstream asked for a client certificate, got none and closed the connection: see client_certificate in the policy"
 
 // Unprocessed says that the upstream refused a request before it took any of it:
 // HTTP/2 REFUSED_STREAM, or a stream above the last one that GOAWAY admits
