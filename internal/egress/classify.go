@@ -25,10 +25,13 @@ func RoundTripFault(ctx context.Context, err error) *fault.Error {
 		strings.Contains(text, "headers too long"), strings.Contains(text, "header list too large"):
 		// net/http has no type for it.
 		return fault.Wrap(fault.ResponseHeaderTooLarge, err, "the response head is larger than the policy's response_header size")
+	case strings.Contains(text, "http2: client conn could not be established") && !recordFrom(ctx).wentBare():
+		// net/http keeps what ended it to itself.
+		return fault.Wrap(fault.ConnectionReset, err, "the HTTP/2 connection ended before the request went out: the upstream closed it, or does not speak HTTP/2")
 	case isReset(err), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		strings.Contains(text, "server closed idle connection"), strings.Contains(text, "cannot rewind body"),
 		strings.Contains(text, "stream error"), strings.Contains(text, "GOAWAY"),
-		strings.Contains(text, "http2: client conn"): // lost, closed, could not be established
+		strings.Contains(text, "http2: client conn"): // lost, closed, unusable
 		if recordFrom(ctx).wentBare() && !strings.Contains(text, "stream error") && !strings.Contains(text, "GOAWAY") {
 			// In TLS 1.3 the refusal comes after the handshake, and as the request is
 			// written, the alert is easily lost.

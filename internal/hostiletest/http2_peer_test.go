@@ -144,6 +144,17 @@ func (c *conn2) request() uint32 {
 	}
 }
 
+// listen waits for the head of a request and says nothing meanwhile.
+func (c *conn2) listen() {
+	for {
+		f, err := c.ReadFrame()
+		must(err)
+		if _, ok := f.(*http2.HeadersFrame); ok {
+			return
+		}
+	}
+}
+
 // begin greets, and waits for the first request.
 func (c *conn2) begin(settings ...http2.Setting) uint32 {
 	must(c.WriteSettings(settings...))

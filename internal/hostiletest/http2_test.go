@@ -108,6 +108,7 @@ func TestHTTP2Floods(t *testing.T) {
 			c.stall()
 		}), fetch: bad, sends: 4, after: unasked},
 		{name: "HTTP/1.1", server: serve2(func(c *conn2) {
+			c.listen() // else the connection may be over before there is a request on it
 			_, err := io.WriteString(c.nc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 			must(err)
 			c.stall()
