@@ -252,7 +252,7 @@ func (r *runner) sh(f fence, how string, want *fence) {
 		c = r.serve(f)
 	}
 	c = r.reach(c)
-	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute) // some wait for a reload
+	ctx, cancel := context.WithTimeout(r.t.Context(), 3*time.Minute) // some wait for a reload
 	defer cancel()
 	command := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", c.rewrite(f.text))
 	command.Dir = r.dir

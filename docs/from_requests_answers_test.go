@@ -98,10 +98,10 @@ func responseCases() []requestsCase {
 			python: `out = requests.get(U + "/delay/0.2").elapsed.total_seconds() >= 0.2`,
 		},
 		{
-			row: "Response: elapsed", look: elapsed(300 * time.Millisecond),
-			names: script(testpeer.TrickleBody("abcd", 1, 100*time.Millisecond)),
+			row: "Response: elapsed", look: elapsed(1200 * time.Millisecond),
+			names: script(testpeer.TrickleBody("abcd", 1, 400*time.Millisecond)),
 			fetch: []string{`{"url":"{U}/"}`}, want: `true`,
-			python: `out = requests.get(U).elapsed.total_seconds() >= 0.3`, differs: `false`,
+			python: `out = requests.get(U).elapsed.total_seconds() >= 1.2`, differs: `false`,
 		},
 		{
 			row:   "Response: request",
@@ -199,7 +199,8 @@ func exceptionCases() []requestsCase {
 		return map[string]string{"U": "http://" + testpeer.Blackhole(t)}
 	}
 	get := []string{`{"url":"{U}/"}`}
-	hasty := []string{`{"url":"{U}/","timeouts":{"connect":"0.2s","first_byte":"0.1s","idle":"0.1s"}}`}
+	// One clock each: what comes before the fault must not run into another.
+	hasty := func(clock string) []string { return []string{`{"url":"{U}/","timeouts":{"` + clock + `":"0.2s"}}`} }
 	return []requestsCase{
 		{row: "Exceptions: RequestException", names: closed, fetch: get, kind: "CONNECTION_REFUSED",
 			python: `requests.get(U)`, raises: "RequestException"},
@@ -207,12 +208,12 @@ func exceptionCases() []requestsCase {
 			python: `requests.get(U)`, raises: "ConnectionError"},
 		{row: "Exceptions: ConnectionError", names: script(testpeer.ResetBeforeHead), fetch: get, kind: "CONNECTION_RESET",
 			python: `requests.get(U)`, raises: "ConnectionError"},
-		{row: "Exceptions: ConnectTimeout", names: blackhole, fetch: hasty, kind: "CONNECT_TIMEOUT",
+		{row: "Exceptions: ConnectTimeout", names: blackhole, fetch: hasty("connect"), kind: "CONNECT_TIMEOUT",
 			python: `requests.get(U, timeout=(0.2, 1))`, raises: "ConnectTimeout"},
-		{row: "Exceptions: ReadTimeout", names: script(testpeer.StallOnAccept), fetch: hasty, kind: "FIRST_BYTE_TIMEOUT",
-			python: `requests.get(U, timeout=0.1)`, raises: "ReadTimeout"},
-		{row: "Exceptions: ReadTimeout", names: script(testpeer.StallMidBody), fetch: hasty, kind: "IDLE_TIMEOUT",
-			python: `requests.get(U, timeout=0.1)`, raises: "ConnectionError"},
+		{row: "Exceptions: ReadTimeout", names: script(testpeer.StallOnAccept), fetch: hasty("first_byte"), kind: "FIRST_BYTE_TIMEOUT",
+			python: `requests.get(U, timeout=(20, 0.1))`, raises: "ReadTimeout"},
+		{row: "Exceptions: ReadTimeout", names: script(testpeer.StallMidBody), fetch: hasty("idle"), kind: "IDLE_TIMEOUT",
+			python: `requests.get(U, timeout=2)`, raises: "ConnectionError"},
 		{row: "Exceptions: Timeout", names: script(testpeer.StallMidHead), kind: "ATTEMPT_TIMEOUT",
 			fetch:  []string{`{"url":"{U}/","timeouts":{"attempt":"0.1s"}}`},
 			python: `requests.get(U, timeout=0.1)`, raises: "Timeout"},

@@ -62,7 +62,7 @@ func httpxCases() []requestsCase {
 		{row: "httpx: a semaphore round each call", do: oneAtATime, want: `1`},
 		{row: "httpx: asyncio.timeout() round all calls", names: stalled,
 			do: func(t *testing.T, w *requestsWorld, names map[string]string) any {
-				return reasons(t, w.batch(t, fill(names, `{"total":"0.3s","requests":[{"url":"{V}/"},{"url":"{U}/"}]}`)))
+				return reasons(t, w.batch(t, fill(names, `{"total":"2s","requests":[{"url":"{V}/"},{"url":"{U}/"}]}`)))
 			}, want: `["","TOTAL_TIMEOUT"]`},
 		{row: "httpx: asyncio.TaskGroup, which ends with its first error", names: stalled,
 			do: func(t *testing.T, w *requestsWorld, names map[string]string) any {

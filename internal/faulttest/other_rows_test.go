@@ -113,7 +113,7 @@ func nameRows() []row {
 		{name: "no such name, POST", method: "POST", peer: named("none"), want: none, safe: true, stopped: "MAX_ATTEMPTS", arrived: 3},
 		{name: "no such name at first, POST", method: "POST", peer: named("none-none-found"), want: "first DNS_ERROR again DNS_ERROR again 200 = 200", arrived: 3},
 		{name: "no such name, not by policy", retry: "kinds: [CONNECT_TIMEOUT, DNS_TIMEOUT]", peer: named("none"), want: "first DNS_ERROR = DNS_ERROR", safe: true, stopped: "NOT_RETRIED", arrived: 1},
-		{name: "silent name server, POST", method: "POST", retry: "max_attempts: 2", more: "timeouts: {dns: 100ms}", peer: named("silence"), want: "first DNS_TIMEOUT again DNS_TIMEOUT = DNS_TIMEOUT", safe: true, stopped: "MAX_ATTEMPTS", arrived: 2},
+		{name: "silent name server, POST", method: "POST", retry: "max_attempts: 2", more: "timeouts: {dns: 2s}", peer: named("silence"), want: "first DNS_TIMEOUT again DNS_TIMEOUT = DNS_TIMEOUT", safe: true, stopped: "MAX_ATTEMPTS", arrived: 2},
 	}
 }
 
@@ -137,7 +137,6 @@ func toxicRows() []row {
 		late    = "first FIRST_BYTE_TIMEOUT? again FIRST_BYTE_TIMEOUT? = FIRST_BYTE_TIMEOUT"
 		cutTwo  = "first BODY_CUT_SHORT? again BODY_CUT_SHORT? = BODY_CUT_SHORT"
 		two     = "max_attempts: 2"
-		short   = "timeouts: {attempt: 300ms}"
 	)
 	return []row{
 		{name: "toxic none", peer: through(testpeer.OK), want: "first 200 = 200", arrived: 1},
@@ -145,14 +144,14 @@ func toxicRows() []row {
 		{name: "toxic latency, GET", retry: two, more: "timeouts: {first_byte: 200ms}", peer: through(testpeer.OK, down("latency", "latency", 5000)), want: late, safe: true, stopped: "MAX_ATTEMPTS", arrived: 2},
 		{name: "toxic latency, POST", method: "POST", more: "timeouts: {first_byte: 200ms}", peer: through(testpeer.OK, down("latency", "latency", 5000)), want: "first FIRST_BYTE_TIMEOUT? = FIRST_BYTE_TIMEOUT", stopped: "NOT_REPEATABLE", arrived: 1},
 		{name: "toxic latency, stream", open: true, retry: two, more: "timeouts: {first_byte: 200ms}", peer: through(testpeer.OK, down("latency", "latency", 5000)), want: late, safe: true, stopped: "MAX_ATTEMPTS", arrived: 2},
-		{name: "toxic bandwidth, GET", retry: two, more: short, peer: through(long, down("bandwidth", "rate", 16)), want: slow, safe: true, stopped: "MAX_ATTEMPTS", arrived: 2},
-		{name: "toxic bandwidth, PUT", method: "PUT", size: 8 << 20, retry: two, more: short, peer: through(testpeer.OK, up("bandwidth", "rate", 16)), want: slow, safe: true, stopped: "MAX_ATTEMPTS", arrived: 2},
+		{name: "toxic bandwidth, GET", retry: two, more: attempt2s, peer: through(long, down("bandwidth", "rate", 16)), want: slow, safe: true, stopped: "MAX_ATTEMPTS", arrived: 2},
+		{name: "toxic bandwidth, PUT", method: "PUT", size: 8 << 20, retry: two, more: attempt2s, peer: through(testpeer.OK, up("bandwidth", "rate", 16)), want: slow, safe: true, stopped: "MAX_ATTEMPTS", arrived: 2},
 		{name: "toxic bandwidth, min_rate", retry: two, more: "min_rate: 1MiB", peer: through(long, down("bandwidth", "rate", 16)), want: "first IDLE_TIMEOUT? again IDLE_TIMEOUT? = IDLE_TIMEOUT", safe: true, stopped: "MAX_ATTEMPTS", arrived: 2},
 		{name: "toxic bandwidth, stream", open: true, more: "min_rate: 1MiB", peer: through(long, down("bandwidth", "rate", 16)), want: "first IDLE_TIMEOUT? = IDLE_TIMEOUT", safe: true, arrived: 1},
-		{name: "toxic silence, GET", retry: two, more: short, peer: through(testpeer.OK, down("timeout", "timeout", 0)), want: slow, safe: true, stopped: "MAX_ATTEMPTS", arrived: 2},
-		{name: "toxic silence and hang-up, GET", retry: two, peer: through(testpeer.OK, down("timeout", "timeout", 300)), want: reset, safe: true, stopped: "MAX_ATTEMPTS", arrived: 2},
-		{name: "toxic silence and hang-up, POST", method: "POST", peer: through(testpeer.OK, down("timeout", "timeout", 300)), want: one, stopped: "NOT_REPEATABLE", arrived: 1},
-		{name: "toxic silence on the way up, stream", open: true, retry: two, peer: through(testpeer.OK, up("timeout", "timeout", 100)), want: reset, safe: true, stopped: "MAX_ATTEMPTS"},
+		{name: "toxic silence, GET", retry: two, more: attempt2s, peer: through(testpeer.OK, down("timeout", "timeout", 0)), want: slow, safe: true, stopped: "MAX_ATTEMPTS", arrived: 2},
+		{name: "toxic silence and hang-up, GET", retry: two, peer: through(testpeer.OK, down("timeout", "timeout", 2000)), want: reset, safe: true, stopped: "MAX_ATTEMPTS", arrived: 2},
+		{name: "toxic silence and hang-up, POST", method: "POST", peer: through(testpeer.OK, down("timeout", "timeout", 2000)), want: one, stopped: "NOT_REPEATABLE", arrived: 1},
+		{name: "toxic silence on the way up, stream", open: true, retry: two, peer: through(testpeer.OK, up("timeout", "timeout", 2000)), want: reset, safe: true, stopped: "MAX_ATTEMPTS"},
 		{name: "toxic reset_peer, GET", retry: two, peer: through(testpeer.OK, down("reset_peer", "timeout", 0)), want: reset, safe: true, stopped: "MAX_ATTEMPTS", arrived: 2},
 		{name: "toxic reset_peer, POST", method: "POST", peer: through(testpeer.OK, down("reset_peer", "timeout", 0)), want: one, stopped: "NOT_REPEATABLE", arrived: 1},
 		{name: "toxic reset_peer, POST with a key, stream", open: true, method: "POST", key: "order-7", retry: two, peer: through(testpeer.OK, down("reset_peer", "timeout", 0)), want: reset, safe: true, stopped: "MAX_ATTEMPTS", arrived: 2},

@@ -43,7 +43,8 @@ func must(err error) {
 func serve2(script script2) func(*testing.T) server {
 	return listen2(func(c *conn2, index int64) {
 		if index > 0 {
-			script = good2
+			good2(c)
+			return
 		}
 		script(c)
 	})

@@ -24,13 +24,14 @@ func quick(t *testing.T) string {
 // TestBatchOfAThousand: a tenth fails, a twentieth hangs, and at the deadline
 // every item has been answered, each once.
 func TestBatchOfAThousand(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, d := range batchDoors() {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
 			good, bad, hung := quick(t), testpeer.Raw(t, testpeer.ResetBeforeHead).URL, testpeer.Slow(t, make(chan struct{}))
 			in := &fetchsvcv1.FetchBatchRequest{
-				Requests: gets(good, 1000), MaxConcurrency: proto.Int32(60), Total: durationpb.New(6 * time.Second),
+				Requests: gets(good, 1000), MaxConcurrency: proto.Int32(60), Total: durationpb.New(20 * time.Second),
 			}
 			want := make([]string, 1000)
 			for i := range in.Requests {
@@ -65,9 +66,10 @@ func TestBatchOfAThousand(t *testing.T) {
 // TestBatchByTheCallersDeadline: without total, the answers come within the
 // caller's own deadline, and the batch ends well.
 func TestBatchByTheCallersDeadline(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	hung := testpeer.Slow(t, make(chan struct{}))
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // a tenth of it is for the answers
 	defer cancel()
 	b := openGRPCBatch(ctx, t, w, &fetchsvcv1.FetchBatchRequest{Requests: gets(hung.URL, 20)})
 	defer b.close()

@@ -19,7 +19,9 @@ func trickle(pause time.Duration) testpeer.Script {
 	}
 }
 
-// stallCases stand still, phase by phase, until a clock ends them.
+// stallCases stand still, phase by phase, until a clock ends them. Clocks that run
+// from before the request is sent are long, for starved machines: it must have
+// been sent by then.
 func stallCases() []testCase {
 	after := func(text string) testpeer.Script {
 		return func(c *testpeer.RawConn) {
@@ -35,14 +37,14 @@ func stallCases() []testCase {
 	idle := want{body: "part", kind: "IDLE_TIMEOUT", safe: true, says: []string{"idle clock of 100ms"}}
 	at := func(host, more string) string { return `{"url":"http://` + host + `:{port}/"` + more + `}` }
 	return []testCase{
-		{name: "stall before the head, total", script: testpeer.StallOnAccept, in: with(`"total":"0.3s"`),
+		{name: "stall before the head, total", script: testpeer.StallOnAccept, in: with(`"total":"2s"`),
 			want: before("TOTAL_TIMEOUT")},
-		{name: "stall before the head, attempt", script: testpeer.StallOnAccept, in: with(`"attempt":"0.3s"`),
+		{name: "stall before the head, attempt", script: testpeer.StallOnAccept, in: with(`"attempt":"2s"`),
 			want: before("ATTEMPT_TIMEOUT")},
 		{name: "stall before the head, first_byte", script: testpeer.StallOnAccept, in: with(`"first_byte":"0.3s"`),
 			want: before("FIRST_BYTE_TIMEOUT")},
-		{name: "stall mid head", script: testpeer.StallMidHead, in: with(`"total":"0.3s"`), want: before("TOTAL_TIMEOUT")},
-		{name: "head that trickles", script: testpeer.TrickleHead(1, 20*time.Millisecond), in: with(`"total":"0.3s"`),
+		{name: "stall mid head", script: testpeer.StallMidHead, in: with(`"total":"2s"`), want: before("TOTAL_TIMEOUT")},
+		{name: "head that trickles", script: testpeer.TrickleHead(1, 20*time.Millisecond), in: with(`"total":"2s"`),
 			want: before("TOTAL_TIMEOUT")},
 		{name: "stall after the head", script: testpeer.StallBeforeBody, in: with(`"idle":"0.1s"`),
 			want: want{kind: "IDLE_TIMEOUT", safe: true}},
@@ -53,16 +55,16 @@ func stallCases() []testCase {
 		{name: "stall, policy's idle clock", script: testpeer.StallMidBody, in: at("idle.test", ""), want: idle},
 		{name: "an idle clock over policy's bound", script: testpeer.OK, in: at("idle.test", `,"timeouts":{"idle":"0.3s"}`),
 			want: want{status: noHead, kind: "INVALID_REQUEST", fields: []string{"timeouts.idle"}, untried: true}},
-		{name: "total stops at the head", script: testpeer.TrickleBody(strings.Repeat("x", 24), 1, 50*time.Millisecond),
-			in: with(`"total":"1s"`), want: want{body: strings.Repeat("x", 24)}},
-		{name: "attempt stops at the head", script: testpeer.TrickleBody(strings.Repeat("x", 24), 1, 50*time.Millisecond),
-			in: with(`"attempt":"1s"`), want: want{body: strings.Repeat("x", 24)}},
+		{name: "total stops at the head", script: testpeer.TrickleBody(strings.Repeat("x", 24), 1, 100*time.Millisecond),
+			in: with(`"total":"2s"`), want: want{body: strings.Repeat("x", 24)}},
+		{name: "attempt stops at the head", script: testpeer.TrickleBody(strings.Repeat("x", 24), 1, 100*time.Millisecond),
+			in: with(`"attempt":"2s"`), want: want{body: strings.Repeat("x", 24)}},
 		{name: "stream_total", script: trickle(5 * time.Millisecond), in: at("timed.test", ""),
-			want: want{body: anyBody, kind: "TOTAL_TIMEOUT", safe: true, says: []string{"stream_total clock of 300ms"}}},
+			want: want{body: anyBody, kind: "TOTAL_TIMEOUT", safe: true, says: []string{"stream_total clock of 2s"}}},
 		{name: "stream_total in time", script: testpeer.OK, in: at("timed.test", ""), want: want{body: "ok"}},
 		{name: "trickle below min_rate", script: trickle(20 * time.Millisecond), in: at("rated.test", ""),
 			want: want{body: anyBody, kind: "IDLE_TIMEOUT", safe: true, says: []string{"min_rate of 1KiB"}}},
 		{name: "trickle above min_rate", in: at("rated.test", ""),
-			script: testpeer.TrickleBody(kib64, 2<<10, 20*time.Millisecond), want: want{body: kib64}},
+			script: testpeer.TrickleBody(kib64, 2<<10, 50*time.Millisecond), want: want{body: kib64}},
 	}
 }

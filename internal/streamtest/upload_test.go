@@ -85,7 +85,7 @@ func uploadCases() []testCase {
 			want: want{status: noHead, kind: "IDLE_TIMEOUT", safe: true, says: []string{"the upstream took nothing"},
 				attempts: []string{"FIRST PUT MAYBE_PROCESSED IDLE_TIMEOUT"}}},
 		{name: "caller sends nothing", script: testpeer.StallOnAccept,
-			in:     `{"url":"http://{peer}/","method":"POST","stream":{},"timeouts":{"idle":"0.1s"}}`,
+			in:     `{"url":"http://{peer}/","method":"POST","stream":{},"timeouts":{"idle":"1s"}}`,
 			upload: func(u *uploader) { u.start(); u.chunks("part"); u.awaitEnd(); u.closeSend() },
 			want: want{status: noHead, kind: "UPLOAD_INCOMPLETE", says: []string{"the caller sent nothing"},
 				attempts: []string{"FIRST POST MAYBE_PROCESSED UPLOAD_INCOMPLETE"}},

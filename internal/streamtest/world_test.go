@@ -39,7 +39,7 @@ upstreams:
     hosts: ["timed.test:*"]
     schemes: [http]
     unsafe_allow_addresses: [127.0.0.0/8]
-    timeouts: {stream_total: 300ms}
+    timeouts: {stream_total: 2s}
   - name: idle
     hosts: ["idle.test:*"]
     schemes: [http]
@@ -53,8 +53,9 @@ upstreams:
     sizes: {request: 1KiB, response: 1KiB, max: {response: 2KiB}}
 `
 
-// rateWindow is what min_rate is measured over here; 10 s is long for a test.
-const rateWindow = 200 * time.Millisecond
+// rateWindow is what min_rate is measured over here; 10 s is long for a test, and
+// less than a second is short for an upstream that starves now and then.
+const rateWindow = time.Second
 
 type resolver struct{}
 
