@@ -14,8 +14,9 @@ import (
 	"github.com/fetchsvc/fetchsvc/internal/testpeer"
 )
 
-// short is the connect clock of the tests that run into it.
-const short = 200 * time.Millisecond
+// short is the connect clock of the tests that run into it. The proxy itself must be
+// reached within it, on a starved machine too.
+const short = time.Second
 
 // saying answers a CONNECT with text and lingers.
 func saying(text string) testpeer.Script {
@@ -58,6 +59,7 @@ func TestHTTPProxiesThatFail(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel() // some wait for a clock
 			srv := testpeer.Raw(t, tt.script)
 			expect(t, proxyAt("http", srv.Addr), tt.slow, tt.want, tt.says)
 		})
@@ -160,6 +162,7 @@ func TestSOCKSProxiesThatFail(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel() // some wait for a clock
 			px := proxyAt("socks5", testpeer.Raw(t, tt.script).Addr)
 			if tt.auth {
 				px.Username, px.Password = proxyUser, passwordRef
@@ -236,7 +239,7 @@ func TestOneHangingAddressLeavesTimeForTheNext(t *testing.T) {
 	})
 	n := &names{table: map[string][]string{"target.example": {"127.0.0.2", "127.0.0.1"}}}
 	p, up, _ := through(t, nil, n, proxyAt("http", srv.Addr))
-	up.Base.Timeouts.Connect.Default = 2 * time.Second
+	up.Base.Timeouts.Connect.Default = 4 * time.Second
 	g, err := fetch(t, p.For(up), "http://target.example/")
 	if err != nil || g.dialed.Target != "127.0.0.1:80" {
 		t.Errorf("got %+v, %v; want the second address", g.dialed, err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -122,8 +123,30 @@ func TestBordersOfTheRegistries(t *testing.T) {
 	}
 }
 
+// knownMetadata are the addresses that the clouds' own pages give.
+var knownMetadata = []string{
+	"169.254.169.254", "fd00:ec2::254", "169.254.170.2", "169.254.170.23", "fd00:ec2::23", // AWS, and most others
+	"169.254.169.252", "fd20:ce::254", // Google
+	"168.63.129.16",                     // Azure
+	"192.0.0.192", "fd00:c1::a9fe:a9fe", // Oracle
+	"100.100.100.200", "fd00:100::100:200", // Alibaba
+	"169.254.0.23", "169.254.10.10", // Tencent
+	"169.254.42.42", "fd00:42::42", // Scaleway
+	"169.254.169.250",   // Rancher
+	"fd00:a9fe:a9fe::1", // Linode
+	"fe80::a9fe:a9fe",   // OpenStack
+}
+
 // TestEveryFormOfEveryMetadataAddress: nothing opens them, in no form.
 func TestEveryFormOfEveryMetadataAddress(t *testing.T) {
+	for _, addr := range knownMetadata {
+		if metadata[netip.MustParseAddr(addr)] == "" {
+			t.Errorf("%s is not known for metadata", addr)
+		}
+	}
+	if len(metadata) != len(knownMetadata) {
+		t.Errorf("%d addresses are known for metadata, and %d tested", len(metadata), len(knownMetadata))
+	}
 	everything := guard{allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}
 	forms := 0
 	for addr := range metadata {
@@ -201,7 +224,8 @@ func TestFormsAreClosedAndOpened(t *testing.T) {
 
 func TestNamesOfMetadata(t *testing.T) {
 	for _, host := range []string{"metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal",
-		"instance-data.eu-west-1.compute.internal", "metadata.tencentyun.com", "rancher-metadata"} {
+		"instance-data.eu-west-1.compute.internal", "metadata.tencentyun.com", "rancher-metadata",
+		"metadata.azure.internal", "api.metadata.cloud.ibm.com", "metadata.packet.net", "metadata.platformequinix.com"} {
 		r := &fakeResolver{answers: [][]string{{"127.0.0.1"}}}
 		p := NewPools(Config{Resolver: r})
 		defer p.Close()
@@ -257,4 +281,51 @@ type given struct {
 
 func (g given) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
 	return g.addrs, g.err
+}
+
+// TestTheSocketJudgesAgain: an address that came past every judgement before is
+// not dialled all the same.
+func TestTheSocketJudgesAgain(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	at := netip.MustParseAddrPort(l.Addr().String())
+	for name, d := range map[string]dialer{
+		"the guard":     {},
+		"own listeners": {guard: anyAddress, own: func() []netip.AddrPort { return []netip.AddrPort{at} }},
+	} {
+		if c, err := d.connectOne(t.Context(), at); !errors.Is(err, fault.AddressDenied) {
+			t.Errorf("%s: got %v, %v; want ADDRESS_DENIED", name, c, err)
+		}
+	}
+	open := dialer{guard: anyAddress}
+	c, err := open.connectOne(t.Context(), at)
+	if err != nil {
+		t.Fatalf("what is open is not dialled: %v", err)
+	}
+	defer c.Close()
+	first, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if first.RemoteAddr().String() != c.LocalAddr().String() {
+		t.Errorf("%s came before %s: a refused address was dialled", first.RemoteAddr(), c.LocalAddr())
+	}
+}
+
+// TestOwnResolverIsGo: libc's reads `0x7f.1` as 127.0.0.1, and has files and modules
+// of its own.
+func TestOwnResolverIsGo(t *testing.T) {
+	p := NewPools(Config{})
+	defer p.Close()
+	full, ok := p.cfg.Resolver.(fullNames)
+	if !ok {
+		t.Fatalf("the resolver is a %T, want one that takes names with a dot as they are", p.cfg.Resolver)
+	}
+	if r, ok := full.resolver.(*net.Resolver); !ok || !r.PreferGo || r == net.DefaultResolver {
+		t.Errorf("the resolver is %#v, want Go's", full.resolver)
+	}
 }

@@ -17,13 +17,8 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	log.SetOutput(io.Discard) // net/http repeats there what peers say; the service has it at level debug
-	dir, err := os.MkdirTemp("", "fetchsvc-hostiletest")
-	if err != nil {
-		panic(err)
-	}
-	workDir = dir
 	code := m.Run()
-	_ = os.RemoveAll(dir)
+	service.Close()
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
 			println(err.Error())
@@ -32,6 +27,3 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(code)
 }
-
-// workDir is TestMain's; the binary is built there.
-var workDir string

@@ -86,7 +86,7 @@ func (b bomb) run(t *testing.T) {
 		})
 	}
 	calls.Wait()
-	peak := c.peak(t)
+	peak := c.Peak(t)
 	t.Logf("peak RSS %d MiB, bound %d; %v", peak, b.most, ends)
 	if peak > b.most {
 		t.Errorf("the peak is %d MiB, want at most %d", peak, b.most)

@@ -84,7 +84,7 @@ func (r row) engine(t *testing.T, roots *x509.CertPool) *fetch.Engine {
 	t.Helper()
 	text := `
 defaults:
-  timeouts: {total: 40s, max: {total: 40s}}
+  timeouts: {total: 40s, connect: 30s, tls: 30s, max: {total: 40s}}
 upstreams:
   - name: local
     hosts: ["127.0.0.1:*", "localhost:*"]
