@@ -1,12 +1,11 @@
 package secret
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 )
@@ -14,9 +13,9 @@ import (
 const (
 	// maxSize is the largest secret, in bytes.
 	maxSize = 64 << 10
-	// grace is how long a file that went bad keeps its last good value.
-	grace = 5 * time.Minute
-	// unused is how long a file that nobody asks for is remembered.
+	// keepByDefault is Sources.Keep where there was no Use.
+	keepByDefault = 5 * time.Minute
+	// unused is how long a secret that nobody asks for is remembered.
 	unused = time.Hour
 )
 
@@ -24,7 +23,7 @@ const (
 type Config struct {
 	// LookupEnv reads the environment. Default: os.LookupEnv.
 	LookupEnv func(name string) (string, bool)
-	// Log hears of files that cannot be used any more. Default: nobody does.
+	// Log hears of what cannot be read any more. Default: nobody does.
 	Log *slog.Logger
 }
 
@@ -32,15 +31,21 @@ type Config struct {
 //
 //	env:NAME             a variable of the environment
 //	file:/absolute/path  a file, less one line end at its end; at most 64 KiB
+//	NAME:PATH#KEY        what KEY has in the secret at PATH of the vault NAME, see Use
 //
-// Files are read again when they change. One that cannot be used any more keeps
-// its last good value for five minutes, so that a rotation may take its time,
-// and is an error after that. Safe for concurrent use.
+// Files are read again when they change, and vaults now and then. A secret that
+// cannot be read any more keeps its last good value for a while (Sources.Keep), so
+// that a rotation may take its time, and is an error after that. Safe for
+// concurrent use.
 type Store struct {
 	cfg Config
 
-	mu    sync.Mutex
-	files map[fileKey]*storedFile
+	using sync.Mutex // held by Use
+
+	mu     sync.Mutex
+	keep   time.Duration
+	files  map[fileKey]*storedFile
+	vaults map[string]*vault // by name
 }
 
 // fileKey is a path and what its content must be.
@@ -54,58 +59,82 @@ type storedFile struct {
 	used time.Time
 }
 
-// New makes a Store.
+// New makes a Store without vaults.
 func New(cfg Config) *Store {
 	if cfg.LookupEnv == nil {
 		cfg.LookupEnv = os.LookupEnv
 	}
-	return &Store{cfg: cfg, files: map[fileKey]*storedFile{}}
+	return &Store{cfg: cfg, keep: keepByDefault, files: map[fileKey]*storedFile{}, vaults: map[string]*vault{}}
 }
 
 // Get gives a value of one line: a control character in it is an error, so that
-// it cannot end a header field early.
-func (s *Store) Get(ref string) (Value, error) { return s.get(ref, false) }
+// it cannot end a header field early. The first Get of a vault's secret waits for
+// the vault, at most ten seconds; later ones do not wait.
+func (s *Store) Get(ref string) (Value, error) { return s.get(context.Background(), ref, false) }
 
 // GetPEM is Get for values of several lines: keys and certificates.
-func (s *Store) GetPEM(ref string) (Value, error) { return s.get(ref, true) }
+func (s *Store) GetPEM(ref string) (Value, error) { return s.get(context.Background(), ref, true) }
 
-// Check says whether Get would give a value now.
-func (s *Store) Check(ref string) error {
-	_, err := s.get(ref, false)
+// GetContext is Get that waits no longer than ctx.
+func (s *Store) GetContext(ctx context.Context, ref string) (Value, error) {
+	return s.get(ctx, ref, false)
+}
+
+// GetPEMContext is GetPEM that waits no longer than ctx.
+func (s *Store) GetPEMContext(ctx context.Context, ref string) (Value, error) {
+	return s.get(ctx, ref, true)
+}
+
+// Check says whether Get would give a value now. Of a vault's secret it says only
+// whether the reference is well written.
+func (s *Store) Check(ref string) error { return s.check(ref, false) }
+
+// CheckPEM is Check for GetPEM.
+func (s *Store) CheckPEM(ref string) error { return s.check(ref, true) }
+
+func (s *Store) check(ref string, pem bool) error {
+	r, err := parse(ref)
+	if err != nil || r.isVault() {
+		return err
+	}
+	_, err = s.local(r, pem)
 	return err
 }
 
-// CheckPEM says whether GetPEM would give a value now.
-func (s *Store) CheckPEM(ref string) error {
-	_, err := s.get(ref, true)
-	return err
-}
-
-func (s *Store) get(ref string, pem bool) (Value, error) {
-	scheme, name, err := split(ref)
+func (s *Store) get(ctx context.Context, ref string, pem bool) (Value, error) {
+	r, err := parse(ref)
 	switch {
 	case err != nil:
 		return Value{}, err
-	case scheme == "env":
-		text, ok := s.cfg.LookupEnv(name)
+	case r.isVault():
+		return s.vaultValue(ctx, r, pem)
+	}
+	return s.local(r, pem)
+}
+
+// local reads what is on this machine.
+func (s *Store) local(r reference, pem bool) (Value, error) {
+	if r.source == "env" {
+		text, ok := s.cfg.LookupEnv(r.name)
 		if !ok {
-			return Value{}, fmt.Errorf("secret %s: the environment has no such variable; set it for this process", ref)
+			return Value{}, fmt.Errorf("secret %s: the environment has no such variable; set it for this process", r)
 		}
 		if err := usable(trim([]byte(text)), pem); err != nil {
-			return Value{}, fmt.Errorf("secret %s: %w", ref, err)
+			return Value{}, fmt.Errorf("secret %s: %w", r, err)
 		}
 		return NewValue(string(trim([]byte(text)))), nil
 	}
 	now := time.Now()
-	r := s.file(name, pem, now).Read()
-	if r.Bad != nil && (r.Data == nil || now.Sub(r.Since) >= grace) {
-		return Value{}, fmt.Errorf("secret %s: %w", ref, r.Bad)
+	f, keep := s.file(r.name, pem, now)
+	read := f.Read()
+	if read.Bad != nil && (read.Data == nil || now.Sub(read.Since) >= keep) {
+		return Value{}, fmt.Errorf("secret %s: %w", r, read.Bad)
 	}
-	return NewValue(string(trim(r.Data))), nil
+	return NewValue(string(trim(read.Data))), nil
 }
 
-// file gives the one reader of a path.
-func (s *Store) file(path string, pem bool, now time.Time) *File {
+// file gives the one reader of a path, and how long it keeps what it read.
+func (s *Store) file(path string, pem bool, now time.Time) (*File, time.Duration) {
 	key := fileKey{path, pem}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,40 +152,7 @@ func (s *Store) file(path string, pem bool, now time.Time) *File {
 		s.files[key] = f
 	}
 	f.used = now
-	return &f.File
-}
-
-// Valid says whether ref is written as a reference is; it looks nothing up. A
-// ref that is none is not quoted: it may be the secret itself, pasted into the
-// wrong place.
-func Valid(ref string) error {
-	_, _, err := split(ref)
-	return err
-}
-
-func split(ref string) (scheme, name string, err error) {
-	scheme, name, _ = strings.Cut(ref, ":")
-	switch {
-	case ref == "":
-		return "", "", errors.New("the secret's reference is empty; write env:NAME or file:/absolute/path")
-	case scheme == "env" && !isVariable(name):
-		return "", "", errors.New("a secret of the environment is written env:NAME, with a NAME of letters, digits and underscores (what stands there is not shown: it may be a secret)")
-	case scheme == "file" && (!filepath.IsAbs(name) || strings.ContainsRune(name, 0)):
-		return "", "", errors.New("a secret in a file is written file:/absolute/path (what stands there is not shown: it may be a secret)")
-	case scheme != "env" && scheme != "file":
-		return "", "", errors.New("no known kind of secret reference; write env:NAME or file:/absolute/path, never the secret itself (what stands there is not shown: it may be one)")
-	}
-	return scheme, name, nil
-}
-
-func isVariable(name string) bool {
-	for i, c := range []byte(name) {
-		letter := c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-		if !letter && (i == 0 || c < '0' || c > '9') {
-			return false
-		}
-	}
-	return name != ""
+	return &f.File, s.keep
 }
 
 // trim takes off the one line end that editors and `echo` leave.

@@ -136,7 +136,7 @@ func TestRotation(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		want("three")
-		time.Sleep(grace - time.Second)
+		time.Sleep(keepByDefault - time.Second)
 		want("three")
 		time.Sleep(time.Second)
 		if v, err := s.Get(ref); err == nil || !strings.Contains(err.Error(), ref) || !v.IsZero() {

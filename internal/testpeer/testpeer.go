@@ -9,6 +9,9 @@
 //   - [HTTP], [TLS], [HTTPBin] and [Slow] are net/http servers.
 //   - [Echo] and [EchoTLS] answer with what they received.
 //
+// [Squid] and others of its kind run a program of the system; [Vault] stands in for
+// one that is not to be had there.
+//
 // Every peer listens on an ephemeral port of 127.0.0.1, may be used by many
 // goroutines, and is closed by t.Cleanup, which waits for the peer's own
 // goroutines. Use httptest instead where a handler is all that a test needs.
