@@ -48,8 +48,8 @@ func isPolicyMessage(fd protoreflect.FieldDescriptor) bool {
 }
 
 var (
-	keyHeading = regexp.MustCompile("^#{2,4} +.*?(?:`([a-z_.]+)`)?[^`]*$")
-	keyRow     = regexp.MustCompile("^\\| `([a-z_.]+)` \\|")
+	keyHeading = regexp.MustCompile("^#{2,4} +.*?(?:`([a-z0-9_.]+)`)?[^`]*$")
+	keyRow     = regexp.MustCompile("^\\| `([a-z0-9_.]+)` \\|")
 )
 
 // TestPolicyFieldsAreDescribed: every field of the policy file has its row, and

@@ -24,6 +24,9 @@ type compiler struct {
 	credentials map[string]*Credential
 	used        map[string]bool // credentials that an upstream names
 	issues      bool            // there are issuers of tokens
+	vaults      []string        // their names
+	usedVaults  map[string]bool // that a reference names
+	stateFiles  map[string]bool // of refresh tokens
 }
 
 func (c *compiler) fail(path string, err error) {
@@ -44,13 +47,20 @@ func compile(file *policyv1.Policy, dir string, opts Options) (*Snapshot, []prob
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs // secrets and files are read long after the process may have moved
 	}
-	c := compiler{dir: dir, opts: opts, credentials: map[string]*Credential{}, used: map[string]bool{}}
+	c := compiler{
+		dir: dir, opts: opts, credentials: map[string]*Credential{}, used: map[string]bool{},
+		usedVaults: map[string]bool{}, stateFiles: map[string]bool{},
+	}
 	s := &Snapshot{index: newIndex()}
 	c.issues = len(file.GetIssuers()) > 0
+	c.vaultNames(file)
 	c.identities(file, s)
 	base := c.defaults(file.GetDefaults())
+	c.secretSources(file, s, base)
+	c.defineCredentials(file, s, base)
 	c.issuers(file, s, base)
 	c.callerProofs(file, s)
+	c.callerLimits(file, s)
 	s.Batch = c.batch(file.GetBatch())
 	names := map[string]bool{}
 	for i, in := range file.GetUpstreams() {
@@ -64,11 +74,8 @@ func compile(file *policyv1.Policy, dir string, opts Options) (*Snapshot, []prob
 		names[in.GetName()] = true
 		s.Upstreams = append(s.Upstreams, c.upstream(path, &s.index, base, in))
 	}
-	for i, in := range file.GetCredentials() {
-		if !c.used[in.GetName()] {
-			c.warn(fmt.Sprintf("credentials[%d].name", i), "no upstream uses credential %q", in.GetName())
-		}
-	}
+	c.unusedCredentials(file)
+	c.unusedVaults(file)
 	return s, c.problems
 }
 
@@ -112,11 +119,14 @@ func (c *compiler) upstream(path string, x *index, base inherited, in *policyv1.
 		}
 	}
 	up.Base.Credential = c.credential(path+".credential", up, nil, in.GetCredential())
+	up.Base.Choices = c.choices(path+".credentials", up, up.Base.Credential, nil, in.GetCredentials())
+	c.presentCertificate(path, up, in)
 	up.access = c.access(path, in)
 	for i, r := range in.GetRoutes() {
 		up.Routes = append(up.Routes, c.route(fmt.Sprintf("%s.routes[%d]", path, i), fmt.Sprintf("routes[%d]", i), up, own, base.level, r))
 	}
 	up.entries = entriesOf(up.Routes)
+	c.proofHandling(path, up, in)
 	c.shadows(path, up, in)
 	if up.TLS.SkipVerify && len(up.TLS.Pins) == 0 && slices.Contains(up.Schemes, "https") {
 		at := path
@@ -133,6 +143,10 @@ func (c *compiler) route(path, name string, up *Upstream, own, defaults level, i
 	r.levels = []level{newLevel("upstream "+up.Name+" "+name, in), own, defaults}
 	r.MinRate = cmp.Or(c.size(path+".min_rate", in.GetMinRate(), 0, math.MaxInt64), up.Base.MinRate)
 	r.Credential = c.credential(path+".credential", up, up.Base.Credential, in.GetCredential())
+	if in.GetCredential() != "" {
+		c.perCall(path+".credential", up, r.Credential)
+	}
+	r.Choices = c.choices(path+".credentials", up, r.Credential, up.Base.Choices, in.GetCredentials())
 	r.rule = c.rule(path, in)
 	if isEmptyRule(in) {
 		c.failf(path, "a route needs methods, paths, callers or claims: what holds for all calls goes into the upstream itself")

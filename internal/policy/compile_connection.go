@@ -158,15 +158,7 @@ func (c *compiler) tls(path string, base TLS, in *policyv1.Tls) TLS {
 		out.CAFile = file
 	}
 	if cert := in.GetClientCertificate(); cert != nil {
-		out.CertFile = c.file(cert.GetCertFile())
-		out.Key = c.secret(path+".client_certificate.key.secret", cert.GetKey(), c.opts.CheckPEM)
-		text, err := readPEM(out.CertFile)
-		if err == nil {
-			err = checkChain(out.CertFile, text)
-		}
-		if err != nil {
-			c.fail(path+".client_certificate.cert_file", err)
-		}
+		out.CertFile, out.Key = c.clientCertificate(path+".client_certificate", cert)
 	}
 	switch in.GetMinVersion() {
 	case "1.2":
@@ -197,6 +189,19 @@ func (c *compiler) tls(path string, base TLS, in *policyv1.Tls) TLS {
 	}
 	out.SkipVerify = override(base.SkipVerify, in.UnsafeSkipVerify)
 	return out
+}
+
+// clientCertificate reads a certificate chain's file and where its key is.
+func (c *compiler) clientCertificate(path string, in *policyv1.ClientCertificate) (file string, key SecretRef) {
+	file, key = c.file(in.GetCertFile()), c.secret(path+".key.secret", in.GetKey(), c.opts.CheckPEM)
+	text, err := readPEM(file)
+	if err == nil {
+		err = checkChain(file, text)
+	}
+	if err != nil {
+		c.fail(path+".cert_file", err)
+	}
+	return file, key
 }
 
 // file makes a name absolute; a relative one starts from the policy file.
@@ -268,26 +273,4 @@ func underlying(err error) error {
 		return p.Err
 	}
 	return err
-}
-
-// secret makes a reference absolute and checks that it can be read.
-func (c *compiler) secret(path string, in *policyv1.Secret, check func(ref string) error) SecretRef {
-	source, name, found := strings.Cut(in.GetSecret(), ":")
-	switch {
-	case !found || source != "env" && source != "file":
-		c.failf(path, "a secret is named, not written: env:NAME or file:PATH")
-		return ""
-	case name == "":
-		c.failf(path, "there is no name behind %s: write env:NAME or file:PATH", source)
-		return ""
-	case source == "file":
-		name = c.file(name)
-	}
-	ref := SecretRef(source + ":" + name)
-	if check != nil {
-		if err := check(string(ref)); err != nil {
-			c.fail(path, err)
-		}
-	}
-	return ref
 }

@@ -78,6 +78,9 @@ func (c *compiler) callerProof(at string, in *policyv1.Caller, owners proofOwner
 		}
 		path := at + "." + key.name + ".secret"
 		ref := c.secret(path, key.secret, check)
+		if c.inVault(ref) {
+			c.failf(path, "a caller is known before anything is called, so its key cannot be in a vault: write env:NAME or file:PATH, of a digest that is no secret")
+		}
 		if ref != "" {
 			owners.take(c, path, "secret", key.secret.GetSecret(), out.Name)
 			out.Keys = append(out.Keys, ref)
@@ -188,6 +191,6 @@ func (c *compiler) issuer(at string, s *Snapshot, base inherited, in *policyv1.I
 		c.warn(at+".unsafe_plain_http", "the keys come by https: leave it out")
 	}
 	out.JWKS = u
-	s.system = append(s.system, systemUpstream(out.Upstream, base, u, "GET", maxJWKS, allow))
+	s.system = append(s.system, systemUpstream(out.Upstream, base, u, []string{"GET"}, maxJWKS, allow))
 	return out
 }

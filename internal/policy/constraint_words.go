@@ -35,6 +35,8 @@ func constraintWords(v *protovalidate.Violation, whole, path string, given bool)
 		return fmt.Sprintf("%s[%d]", path, i), fmt.Sprintf("%v is given twice: take one out", value.List().Get(i))
 	case id == "repeated.max_items":
 		return path, fmt.Sprintf("has %d members: at most %d are allowed", value.List().Len(), rules.GetRepeated().GetMaxItems())
+	case id == "repeated.min_items":
+		return path, fmt.Sprintf("needs at least %d members, and has %d", rules.GetRepeated().GetMinItems(), value.List().Len())
 	case id == "map.max_pairs":
 		return path, fmt.Sprintf("has %d members: at most %d are allowed", value.Map().Len(), rules.GetMap().GetMaxPairs())
 	case id == "string.in":
@@ -78,6 +80,14 @@ func patternWords(got, pattern string) string {
 		return fmt.Sprintf("%q is no name: use lower-case letters, digits, and - _ . between them", shortened(got))
 	case "^[a-zA-Z0-9]([a-zA-Z0-9_.@/-]*[a-zA-Z0-9])?$":
 		return fmt.Sprintf("%q is no name: use letters, digits, and - _ . @ / between them", shortened(got))
+	case "^[a-zA-Z_][a-zA-Z0-9_]*$":
+		return fmt.Sprintf("%q is no name: use letters, digits and _", shortened(got))
+	case "^[a-z0-9-]+$":
+		return fmt.Sprintf("%q is none that AWS has: use lower-case letters, digits and hyphens, as in eu-central-1 or s3", shortened(got))
+	case "^arn:[a-z-]+:iam::[0-9]+:role/.+$":
+		return fmt.Sprintf("%q is no role: write its ARN, such as arn:aws:iam::123456789012:role/fetchsvc", shortened(got))
+	case "^[A-Za-z0-9_=,.@-]*$":
+		return fmt.Sprintf("%q is no session's name: use letters, digits and _ = , . @ -", shortened(got))
 	default:
 		return fmt.Sprintf("%q does not match %s", shortened(got), pattern)
 	}

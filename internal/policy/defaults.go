@@ -24,6 +24,7 @@ const (
 	maxSpool              = 16 << 20
 	defaultRedirects      = 10
 	maxRedirects          = 50
+	defaultRest           = time.Minute
 )
 
 // builtin are the settings of a file that sets none.

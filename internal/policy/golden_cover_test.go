@@ -40,7 +40,7 @@ func TestGoldenCoversEveryField(t *testing.T) {
 		switch {
 		case refused && !refusals[f.path] && !refusals[parent(f.path)]:
 			t.Errorf("no bad file shows that %s is refused: %s", f.path, reason)
-		case !refused && !effects[f.path] && f.path != "defaults.proxy.direct": // nothing stands above defaults
+		case !refused && !effects[f.path] && !slices.Contains(notAlone, f.path):
 			t.Errorf("no good file has %s so that its answers change without it", f.path)
 		}
 		if !byField[f.name] {
@@ -61,6 +61,13 @@ var onlyRefused = map[string]string{
 	"upstreams.routes.retry.budget.min":       "the budget is the upstream's",
 	"upstreams.routes.retry.budget.window":    "the budget is the upstream's",
 	"upstreams.routes.retry.budget.unlimited": "the budget is the upstream's",
+}
+
+// notAlone are fields that no good file can be without, or with another value,
+// while the rest stays.
+var notAlone = []string{
+	"defaults.proxy.direct",            // nothing stands above defaults
+	"credentials.headers.secrets.name", // the template has the name too
 }
 
 // schemaField is one field that is no group of others.

@@ -14,6 +14,7 @@ import (
 type probe struct {
 	golden   *golden
 	snapshot *Snapshot
+	method   string
 	url      target.URL
 	route    *Route // nil: denied, or the question is about the policy
 	trace    *Trace
@@ -46,7 +47,7 @@ func newProbe(g *golden, s *Snapshot, question string) *probe {
 	q := Query{Caller: caller, Claims: claims, Method: method, URL: u}
 	d, err := s.Decide(q)
 	told, trace, tellErr := s.Explain(q)
-	p.trace, p.url = trace, u
+	p.trace, p.method, p.url = trace, method, u
 	switch {
 	case told != d || fmt.Sprint(err) != fmt.Sprint(tellErr):
 		p.decision = fmt.Sprintf("    -> Decide and Explain differ: %v, %v\n", err, tellErr)

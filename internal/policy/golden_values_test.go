@@ -38,11 +38,15 @@ func (p *probe) credential() string {
 	switch c := p.route.Credential; {
 	case c == nil:
 		return "none"
-	case !c.GoesTo(p.url):
+	case c.Scheme == nil:
+		return "nothing" // of a file that breaks the schema
+	case !c.GoesTo(p.method, p.url):
 		return fmt.Sprintf("none here, %s goes elsewhere", c.Name)
-	default:
-		return fmt.Sprintf("%s, bearer %s", c.Name, c.Bearer)
 	}
+	if b, ok := p.route.Credential.Scheme.(*Bearer); ok {
+		return fmt.Sprintf("%s, bearer %s", p.route.Credential.Name, b.Token)
+	}
+	return p.route.Credential.Words()
 }
 
 // policyValue answers what is asked of the policy as a whole.
@@ -53,6 +57,14 @@ func (p *probe) policyValue(key string) string {
 	}
 	if name, ok := strings.CutPrefix(key, "caller "); ok {
 		return callerWords(s, name)
+	}
+	for about, words := range map[string]func(*Snapshot, string) string{"credential ": credentialWords, "vault ": vaultWords, "system ": systemWords} {
+		if name, ok := strings.CutPrefix(key, about); ok {
+			return p.golden.relative(words(s, name))
+		}
+	}
+	if name, ok := strings.CutPrefix(key, "limits "); ok {
+		return fmt.Sprintf("%+v", s.CallerLimits(name))
 	}
 	if rest, ok := strings.CutPrefix(key, "token "); ok {
 		return tokenWords(s, rest)
@@ -67,6 +79,10 @@ func (p *probe) policyValue(key string) string {
 		return fmt.Sprintf("%d (max %d)", s.Batch.Concurrency, s.Batch.Max)
 	case "callers":
 		return list(s.Callers)
+	case "credentials":
+		return list(namesOf(s.Credentials()))
+	case "secrets.keep":
+		return wait(s.Secrets.Keep)
 	case "secrets":
 		return list(slices.Compact(slices.Sorted(slices.Values(p.golden.asked))))
 	case "upstreams":
@@ -126,6 +142,11 @@ var routeValues = map[string]func(*Route) string{
 	"resume.events":          func(r *Route) string { return fmt.Sprint(r.Resume.Events) },
 	"limits.concurrent":      func(r *Route) string { return fmt.Sprint(r.Upstream.Limits.Concurrent) },
 	"limits.queue":           func(r *Route) string { return fmt.Sprint(r.Upstream.Limits.Queue) },
+	"credentials":            func(r *Route) string { return list(namesOf(r.Choices)) },
+	"caller_credentials": func(r *Route) string {
+		return [...]string{"overwrite", "deny", "keep"}[r.Upstream.CallerCredentials]
+	},
+	"scrub":                  func(r *Route) string { return [...]string{"replace", "refuse", "off"}[r.Upstream.Scrub] },
 	"schemes":                func(r *Route) string { return list(r.Upstream.Schemes) },
 	"grants":                 func(r *Route) string { return fmt.Sprintf("%+v", r.Upstream.Grants) },
 	"unsafe_allow_addresses": func(r *Route) string { return list(r.Upstream.AllowAddresses) },
@@ -179,6 +200,13 @@ var routeValues = map[string]func(*Route) string{
 	},
 	"proxy.unsafe_proxy_resolves": func(r *Route) string { return fmt.Sprint(proxyOf(r).UnsafeResolves) },
 	"proxy.ca_file":               func(r *Route) string { return word(proxyOf(r).CAFile) },
+}
+
+func namesOf(credentials []*Credential) (out []string) {
+	for _, c := range credentials {
+		out = append(out, c.Name)
+	}
+	return out
 }
 
 // proxyOf is the route's proxy, empty if there is none.

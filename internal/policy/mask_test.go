@@ -1,9 +1,11 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	policyv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/policy/v1"
@@ -13,6 +15,7 @@ import (
 // that are at fault on that line, and asks for it in the error.
 func TestPastedSecretsStayHidden(t *testing.T) {
 	bearer := "credentials:\n  - name: a\n    bind: [https://a.example]\n    bearer: "
+	cred := "credentials:\n  - name: a\n    bind: [https://a.example]\n    "
 	proxy := "defaults:\n  proxy:\n    url: http://proxy.example:1\n"
 	for name, text := range map[string]string{
 		"value":                   bearer + "{token: WORD}\n",
@@ -33,6 +36,26 @@ func TestPastedSecretsStayHidden(t *testing.T) {
 		"with an anchor":          bearer + "{token: {secret: &WORD x}}\n",
 		"as an alias":             bearer + "{token: {secret: *WORD}}\n",
 		"unknown scheme":          bearer + "{api_key: WORD}\n",
+		"in a header's place":     cred + "api_key: {header: 'X-Api-Key: WORD', key: {secret: env:A}}\n",
+		"in a parameter's place":  cred + "api_key: {query: 'key=WORD', key: {secret: env:A}}\n",
+		"in a prefix":             cred + "api_key: {prefix: 'Bearer WORD', key: {secret: env:A}}\n",
+		"in a template":           cred + "headers: {set: {X-Auth-Token: WORD}}\n",
+		"in a template, beside":   cred + "headers: {set: {Authorization: Bearer WORD}, x: y}\n",
+		"as a template":           cred + "headers: {set: WORD}\n",
+		"as a template's header":  cred + "headers: {set: {WORD}}\n",
+		"in a signed header":      cred + "hmac: {key: {secret: env:A}, text: x, headers: {X-Key: WORD}}\n",
+		"in a template's secrets": cred + "headers: {set: {X-A: '${a}'}, secrets: [WORD]}\n",
+		"in a template's secret":  cred + "headers: {set: {X-A: '${a}'}, secrets: [{name: a, secret: WORD}]}\n",
+		"behind a user name":      cred + "basic: {username: 'joe:WORD'}\n",
+		"as basic":                cred + "basic: 'joe:WORD'\n",
+		"as oauth2":               cred + "oauth2: WORD\n",
+		"as a refresh token":      cred + "oauth2: {refresh: WORD}\n",
+		"under oauth2":            cred + "oauth2: {client_sceret: WORD}\n",
+		"as a parameter":          cred + "oauth2: {params: {client_secret: WORD}}\n",
+		"as a signing key":        cred + "oauth2: {client_key: WORD}\n",
+		"as a certificate":        cred + "client_certificate: |\n      -----BEGIN PRIVATE KEY-----\n      WORD\n",
+		"as a vault's token":      "secrets: {vaults: [{name: v, address: 'https://v.example', token: WORD, x: y}]}\n",
+		"as an unknown vault's":   cred + "bearer: {token: {secret: 'joe:WORD#x'}}\n",
 		"unknown group":           "login: {user: a, password: WORD}\n",
 		"password":                proxy + "    password: WORD\n",
 		"in a URL":                "defaults:\n  proxy: {url: 'http://joe:WORD@proxy.example:3128', x: y}\n",
@@ -63,6 +86,49 @@ func TestPastedSecretsStayHidden(t *testing.T) {
 	}
 }
 
+// holdsSecret says that a secret may stand in place of fd's value, or in it.
+func holdsSecret(fd protoreflect.FieldDescriptor) bool {
+	switch fd.FullName().Parent().Name() + "." + fd.Name() {
+	case "NamedSecret.secret", "HeaderTemplate.set", "Hmac.headers", "HeaderTemplate.secrets", "Policy.secrets":
+		return true
+	case "OAuth2.refresh", "Credential.pool": // which are durations elsewhere, and names
+		return false
+	}
+	if fd.Message() != nil {
+		switch fd.Message().Name() {
+		case "Secret", "SigningKey", "ClientCertificate":
+			return true
+		}
+	}
+	return fd.FullName().Parent() == secretName || fd.ContainingOneof() != nil && !fd.ContainingOneof().IsSynthetic()
+}
+
+// TestShownKeys: beneath a key that is taken for a secret's, what holds none is
+// shown, and what does is not.
+func TestShownKeys(t *testing.T) {
+	for _, root := range []proto.Message{new(policyv1.Credential), new(policyv1.Secrets)} {
+		seen := map[protoreflect.FullName]bool{}
+		var walk func(md protoreflect.MessageDescriptor)
+		walk = func(md protoreflect.MessageDescriptor) {
+			if seen[md.FullName()] {
+				return
+			}
+			seen[md.FullName()] = true
+			for i := range md.Fields().Len() {
+				fd := md.Fields().Get(i)
+				hidden := holdsSecret(fd) || slices.Contains([]string{"username", "role_id", "refresh"}, fd.TextName())
+				if got := isShown(fd.TextName()); md != root.ProtoReflect().Descriptor() && got == hidden {
+					t.Errorf("isShown(%q) = %v, as in %s", fd.TextName(), got, fd.FullName())
+				}
+				if isMessage(fd) {
+					walk(fd.Message())
+				}
+			}
+		}
+		walk(root.ProtoReflect().Descriptor())
+	}
+}
+
 // TestSecretKeys: of the schema's keys those of secrets are taken for such, and
 // no other, or errors would hide what they are about.
 func TestSecretKeys(t *testing.T) {
@@ -75,8 +141,7 @@ func TestSecretKeys(t *testing.T) {
 		seen[md.FullName()] = true
 		for i := range md.Fields().Len() {
 			fd := md.Fields().Get(i)
-			secret := fd.Message() != nil && fd.Message().FullName() == secretName || md.FullName() == secretName ||
-				fd.ContainingOneof() != nil && !fd.ContainingOneof().IsSynthetic()
+			secret := holdsSecret(fd)
 			if got := isSecretKey(fd.TextName()); got != secret {
 				t.Errorf("isSecretKey(%q) = %v, want %v", fd.TextName(), got, secret)
 			}

@@ -9,6 +9,10 @@ import (
 // Source says which part of the file sets a setting, such as `timeouts.total`:
 // `upstream github routes[0]`, `upstream github`, `defaults`, or `built in`.
 func (r *Route) Source(path string) string {
+	if path == "tls.client_certificate" && r.Upstream.Base.Credential.isPresented() {
+		path = "credential" // which is where it is from
+		r = r.Upstream.Base
+	}
 	for _, l := range r.levels {
 		if l.message.ProtoReflect().IsValid() && sets(l.message.ProtoReflect(), strings.Split(path, ".")) {
 			return l.name

@@ -22,6 +22,8 @@ type Settings struct {
 	Resume Resume
 	// Credential is what calls carry; nil: none.
 	Credential *Credential
+	// Choices are others that a call may ask for by name.
+	Choices []*Credential
 }
 
 // Bound is a value that a call may choose within limits.
@@ -171,15 +173,6 @@ type Budget struct {
 type Limits struct {
 	// Concurrent is 0 without a limit; Queue is how many wait at most.
 	Concurrent, Queue int
-}
-
-// Credential is how to prove who we are to an upstream.
-type Credential struct {
-	Name string
-	// Bearer is the token of `Authorization: Bearer`.
-	Bearer SecretRef
-
-	bind []endpoint
 }
 
 // Grants are what calls may decide for themselves.

@@ -27,6 +27,8 @@ type Snapshot struct {
 	Proofs Proofs
 	// Batch bounds FetchBatch.
 	Batch Batch
+	// Secrets says where secrets are.
+	Secrets SecretSources
 	// Blank: its text says nothing at all, as after a write that was cut off. A policy
 	// that is meant to deny everything says {}.
 	Blank bool
@@ -36,6 +38,8 @@ type Snapshot struct {
 	index     index
 	operators []nameGlob
 	system    []*Upstream
+
+	callerLimits callerLimits
 }
 
 // Batch bounds the calls of one batch that are in flight at once.
@@ -63,6 +67,10 @@ type Upstream struct {
 	Budget Budget
 	// Grants are what its calls may decide for themselves.
 	Grants Grants
+	// CallerCredentials says what becomes of callers' own proofs.
+	CallerCredentials CallerCredentials
+	// Scrub says what becomes of answers that echo a credential.
+	Scrub Scrub
 
 	access access
 	// entries are the routes by path, the most specific first.
@@ -100,5 +108,5 @@ const noFile = "none"
 
 // DenyAll is the policy of a service that was given none.
 func DenyAll() *Snapshot {
-	return &Snapshot{Generation: 1, Source: noFile, LoadedAt: time.Now(), Batch: Batch{defaultConcurrency, maxConcurrency}, index: newIndex()}
+	return &Snapshot{Generation: 1, Source: noFile, LoadedAt: time.Now(), Batch: Batch{defaultConcurrency, maxConcurrency}, Secrets: SecretSources{Keep: defaultKeep}, index: newIndex(), callerLimits: builtinCallerLimits()}
 }

@@ -78,13 +78,29 @@ func wanted(fd protoreflect.FieldDescriptor) string {
 	case fd.IsList():
 		return listExample(fd)
 	case fd.IsMap():
-		return "{team: payments}"
+		return mappingExample(fd)
 	case fd.Message() != nil && fd.Message().FullName() == secretName:
 		return "{secret: env:NAME}"
+	case fd.Message() != nil && fd.Message().Name() == "SigningKey":
+		return "{key: {secret: file:PATH}}"
 	case isMessage(fd):
 		return "its keys"
 	default:
 		return scalarExample(fd)
+	}
+}
+
+// mappingExample is what a mapping with free keys may look like.
+func mappingExample(fd protoreflect.FieldDescriptor) string {
+	switch fd.TextName() {
+	case "set":
+		return "{X-Auth: \"${key}\"}"
+	case "headers":
+		return "{X-Signature: \"${signature}\"}"
+	case "params":
+		return "{resource_id: billing}"
+	default:
+		return "{team: payments}"
 	}
 }
 
@@ -113,8 +129,26 @@ func scalarExample(fd protoreflect.FieldDescriptor) string {
 	switch fd.TextName() {
 	case "hosts", "no_proxy", "server_name":
 		return "api.example.com"
-	case "name", "credential", "callers", "operators":
+	case "name", "credential", "credentials", "members", "callers", "operators", "client_id", "role":
 		return "billing"
+	case "scopes":
+		return "read"
+	case "address":
+		return "https://vault.example.com:8200"
+	case "audience", "resource":
+		return "https://api.example.com"
+	case "token_url":
+		return "https://idp.example.com/token"
+	case "region":
+		return "eu-central-1"
+	case "service":
+		return "s3"
+	case "role_arn":
+		return "arn:aws:iam::123456789012:role/fetchsvc"
+	case "role_id":
+		return "59d6d1ca-47bb-4e7e-a40b-8be3bc5a0ba8"
+	case "text":
+		return "\"${method} ${path}\""
 	case "audiences":
 		return "fetchsvc"
 	case "jwks_url":

@@ -287,7 +287,8 @@ type Attempt struct {
 	BytesSent int64 `protobuf:"varint,16,opt,name=bytes_sent,json=bytesSent,proto3" json:"bytes_sent,omitempty"`
 	// Response body bytes received, as coded.
 	BytesReceived int64 `protobuf:"varint,17,opt,name=bytes_received,json=bytesReceived,proto3" json:"bytes_received,omitempty"`
-	// The credential that was applied, by name; empty: none.
+	// The credential that was applied, by name, with a pool's member behind a slash:
+	// `github`, `search/key-2`; empty: none.
 	Credential string `protobuf:"bytes,18,opt,name=credential,proto3" json:"credential,omitempty"`
 	// The forward proxy it went through, as `scheme://host:port`; empty: none.
 	Proxy string `protobuf:"bytes,19,opt,name=proxy,proto3" json:"proxy,omitempty"`
@@ -295,8 +296,12 @@ type Attempt struct {
 	// word and a sentence, such as `MAX_ATTEMPTS: 3 attempts were made`. The words:
 	// MAX_ATTEMPTS, CONNECT, READ, STATUS, OTHER (the counters of Retry),
 	// NOT_REPEATABLE, NOT_RETRIED, NOT_RESUMED, BODY_SPENT, RETRY_AFTER, DEADLINE,
-	// RETRY_BUDGET_EXHAUSTED.
-	Stopped       string `protobuf:"bytes,20,opt,name=stopped,proto3" json:"stopped,omitempty"`
+	// RETRY_BUDGET_EXHAUSTED; CHALLENGE where the credential cannot answer what the
+	// upstream asks for.
+	Stopped string `protobuf:"bytes,20,opt,name=stopped,proto3" json:"stopped,omitempty"`
+	// How often the answer had in it what the credential put into the request, and
+	// was scrubbed.
+	Scrubbed      int32 `protobuf:"varint,21,opt,name=scrubbed,proto3" json:"scrubbed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -469,6 +474,13 @@ func (x *Attempt) GetStopped() string {
 		return x.Stopped
 	}
 	return ""
+}
+
+func (x *Attempt) GetScrubbed() int32 {
+	if x != nil {
+		return x.Scrubbed
+	}
+	return 0
 }
 
 // AttemptError is why an attempt gave no usable response.
@@ -713,7 +725,7 @@ const file_fetchsvc_v1_ledger_proto_rawDesc = "" +
 	"\blocation\x18\x04 \x01(\tR\blocation\x12,\n" +
 	"\aheaders\x18\x05 \x03(\v2\x12.fetchsvc.v1.FieldR\aheaders\x120\n" +
 	"\acookies\x18\x06 \x03(\v2\x16.fetchsvc.v1.SetCookieR\acookies\x12'\n" +
-	"\x0fdropped_headers\x18\a \x03(\tR\x0edroppedHeaders\"\xef\x06\n" +
+	"\x0fdropped_headers\x18\a \x03(\tR\x0edroppedHeaders\"\x8b\a\n" +
 	"\aAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x05R\x06number\x12\x10\n" +
 	"\x03hop\x18\x02 \x01(\x05R\x03hop\x123\n" +
@@ -739,7 +751,8 @@ const file_fetchsvc_v1_ledger_proto_rawDesc = "" +
 	"credential\x18\x12 \x01(\tR\n" +
 	"credential\x12\x14\n" +
 	"\x05proxy\x18\x13 \x01(\tR\x05proxy\x12\x18\n" +
-	"\astopped\x18\x14 \x01(\tR\astopped\"h\n" +
+	"\astopped\x18\x14 \x01(\tR\astopped\x12\x1a\n" +
+	"\bscrubbed\x18\x15 \x01(\x05R\bscrubbed\"h\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05FIRST\x10\x01\x12\t\n" +

@@ -26,8 +26,9 @@ const (
 // Secret names where a secret is; the value never stands in the file.
 type Secret struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// `env:NAME`, or `file:PATH`, relative to the policy file. One newline at the
-	// end of a file is dropped. Required.
+	// `env:NAME`; or `file:PATH`, relative to the policy file, of which one newline at
+	// the end is dropped; or `VAULT:PATH#KEY`, in a server of `secrets.vaults`.
+	// Required.
 	Secret        string `protobuf:"bytes,1,opt,name=secret,proto3" json:"secret,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -95,7 +96,10 @@ type Caller struct {
 	// The tokens by which it proves that; one that matches will do. Where several
 	// callers match a token, the one whose claims are the narrower holds; if neither
 	// is, the token is refused.
-	Jwt           []*CallerToken `protobuf:"bytes,7,rep,name=jwt,proto3" json:"jwt,omitempty"`
+	Jwt []*CallerToken `protobuf:"bytes,7,rep,name=jwt,proto3" json:"jwt,omitempty"`
+	// How much it may do at once, and how fast. What is not given is that of
+	// `caller_limits`.
+	Limits        *CallerLimits `protobuf:"bytes,8,opt,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -179,6 +183,80 @@ func (x *Caller) GetJwt() []*CallerToken {
 	return nil
 }
 
+func (x *Caller) GetLimits() *CallerLimits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+// CallerLimits bound what one caller may do, so that none starves another. A call
+// over them is refused with RESOURCE_EXHAUSTED and the time after which to come
+// again. Each item of a batch counts as a call.
+type CallerLimits struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many of its calls may be in flight at once, streams included. Default
+	// 1,000.
+	Concurrent *int32 `protobuf:"varint,1,opt,name=concurrent,proto3,oneof" json:"concurrent,omitempty"`
+	// How many calls it may begin a second, on average. Default: any number.
+	PerSecond *int32 `protobuf:"varint,2,opt,name=per_second,json=perSecond,proto3,oneof" json:"per_second,omitempty"`
+	// How many it may begin at once after a quiet time. Default: `per_second`.
+	Burst         *int32 `protobuf:"varint,3,opt,name=burst,proto3,oneof" json:"burst,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallerLimits) Reset() {
+	*x = CallerLimits{}
+	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallerLimits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallerLimits) ProtoMessage() {}
+
+func (x *CallerLimits) ProtoReflect() protoreflect.Message {
+	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallerLimits.ProtoReflect.Descriptor instead.
+func (*CallerLimits) Descriptor() ([]byte, []int) {
+	return file_fetchsvc_policy_v1_identity_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *CallerLimits) GetConcurrent() int32 {
+	if x != nil && x.Concurrent != nil {
+		return *x.Concurrent
+	}
+	return 0
+}
+
+func (x *CallerLimits) GetPerSecond() int32 {
+	if x != nil && x.PerSecond != nil {
+		return *x.PerSecond
+	}
+	return 0
+}
+
+func (x *CallerLimits) GetBurst() int32 {
+	if x != nil && x.Burst != nil {
+		return *x.Burst
+	}
+	return 0
+}
+
 // CallerToken says which tokens of an issuer are a caller's.
 type CallerToken struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -193,7 +271,7 @@ type CallerToken struct {
 
 func (x *CallerToken) Reset() {
 	*x = CallerToken{}
-	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[2]
+	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -205,7 +283,7 @@ func (x *CallerToken) String() string {
 func (*CallerToken) ProtoMessage() {}
 
 func (x *CallerToken) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[2]
+	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -218,7 +296,7 @@ func (x *CallerToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallerToken.ProtoReflect.Descriptor instead.
 func (*CallerToken) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_policy_v1_identity_proto_rawDescGZIP(), []int{2}
+	return file_fetchsvc_policy_v1_identity_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *CallerToken) GetIssuer() string {
@@ -268,7 +346,7 @@ type Issuer struct {
 
 func (x *Issuer) Reset() {
 	*x = Issuer{}
-	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[3]
+	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -280,7 +358,7 @@ func (x *Issuer) String() string {
 func (*Issuer) ProtoMessage() {}
 
 func (x *Issuer) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[3]
+	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -293,7 +371,7 @@ func (x *Issuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Issuer.ProtoReflect.Descriptor instead.
 func (*Issuer) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_policy_v1_identity_proto_rawDescGZIP(), []int{3}
+	return file_fetchsvc_policy_v1_identity_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Issuer) GetName() string {
@@ -359,142 +437,6 @@ func (x *Issuer) GetUnsafePlainHttp() bool {
 	return false
 }
 
-// Credential is how to prove who we are to an upstream.
-type Credential struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name, as upstreams, the ledger and Explain show it. Required, unique.
-	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The origins it may be sent to: `https://api.example.com`, `https://*.example.com`,
-	// with an optional port. Other hosts of an upstream that uses it are called
-	// without it. Required.
-	Bind []string `protobuf:"bytes,2,rep,name=bind,proto3" json:"bind,omitempty"`
-	// What is sent. Required.
-	//
-	// Types that are valid to be assigned to Scheme:
-	//
-	//	*Credential_Bearer
-	Scheme        isCredential_Scheme `protobuf_oneof:"scheme"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Credential) Reset() {
-	*x = Credential{}
-	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Credential) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Credential) ProtoMessage() {}
-
-func (x *Credential) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Credential.ProtoReflect.Descriptor instead.
-func (*Credential) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_policy_v1_identity_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *Credential) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *Credential) GetBind() []string {
-	if x != nil {
-		return x.Bind
-	}
-	return nil
-}
-
-func (x *Credential) GetScheme() isCredential_Scheme {
-	if x != nil {
-		return x.Scheme
-	}
-	return nil
-}
-
-func (x *Credential) GetBearer() *Bearer {
-	if x != nil {
-		if x, ok := x.Scheme.(*Credential_Bearer); ok {
-			return x.Bearer
-		}
-	}
-	return nil
-}
-
-type isCredential_Scheme interface {
-	isCredential_Scheme()
-}
-
-type Credential_Bearer struct {
-	// `Authorization: Bearer …` (RFC 6750).
-	Bearer *Bearer `protobuf:"bytes,3,opt,name=bearer,proto3,oneof"`
-}
-
-func (*Credential_Bearer) isCredential_Scheme() {}
-
-// Bearer sends `Authorization: Bearer TOKEN`, in place of what the caller sent.
-type Bearer struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The token. Required.
-	Token         *Secret `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Bearer) Reset() {
-	*x = Bearer{}
-	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Bearer) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Bearer) ProtoMessage() {}
-
-func (x *Bearer) ProtoReflect() protoreflect.Message {
-	mi := &file_fetchsvc_policy_v1_identity_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Bearer.ProtoReflect.Descriptor instead.
-func (*Bearer) Descriptor() ([]byte, []int) {
-	return file_fetchsvc_policy_v1_identity_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *Bearer) GetToken() *Secret {
-	if x != nil {
-		return x.Token
-	}
-	return nil
-}
-
 var File_fetchsvc_policy_v1_identity_proto protoreflect.FileDescriptor
 
 const file_fetchsvc_policy_v1_identity_proto_rawDesc = "" +
@@ -502,7 +444,7 @@ const file_fetchsvc_policy_v1_identity_proto_rawDesc = "" +
 	"!fetchsvc/policy/v1/identity.proto\x12\x12fetchsvc.policy.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\",\n" +
 	"\x06Secret\x12\"\n" +
 	"\x06secret\x18\x01 \x01(\tB\n" +
-	"\xbaH\ar\x05 \x01(\x80 R\x06secret\"\xa5\x03\n" +
+	"\xbaH\ar\x05 \x01(\x80 R\x06secret\"\xdf\x03\n" +
 	"\x06Caller\x12J\n" +
 	"\x04name\x18\x01 \x01(\tB6\xbaH3r1(\x80\x012,^[a-zA-Z0-9]([a-zA-Z0-9_.@/-]*[a-zA-Z0-9])?$R\x04name\x123\n" +
 	"\aapi_key\x18\x02 \x01(\v2\x1a.fetchsvc.policy.v1.SecretR\x06apiKey\x12<\n" +
@@ -512,7 +454,18 @@ const file_fetchsvc_policy_v1_identity_proto_rawDesc = "" +
 	"spiffe_ids\x18\x04 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\xe8\a\x18\x01\"\ar\x05 \x01(\x80\x10R\tspiffeIds\x121\n" +
 	"\tdns_names\x18\x05 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\xe8\a\x18\x01\"\ar\x05 \x01(\xfd\x01R\bdnsNames\x127\n" +
 	"\fcommon_names\x18\x06 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\xe8\a\x18\x01\"\ar\x05 \x01(\x80\x02R\vcommonNames\x12;\n" +
-	"\x03jwt\x18\a \x03(\v2\x1f.fetchsvc.policy.v1.CallerTokenB\b\xbaH\x05\x92\x01\x02\x10dR\x03jwt\"\xba\x01\n" +
+	"\x03jwt\x18\a \x03(\v2\x1f.fetchsvc.policy.v1.CallerTokenB\b\xbaH\x05\x92\x01\x02\x10dR\x03jwt\x128\n" +
+	"\x06limits\x18\b \x01(\v2 .fetchsvc.policy.v1.CallerLimitsR\x06limits\"\xc1\x01\n" +
+	"\fCallerLimits\x120\n" +
+	"\n" +
+	"concurrent\x18\x01 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xc0\x84=(\x01H\x00R\n" +
+	"concurrent\x88\x01\x01\x12/\n" +
+	"\n" +
+	"per_second\x18\x02 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xc0\x84=(\x01H\x01R\tperSecond\x88\x01\x01\x12&\n" +
+	"\x05burst\x18\x03 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xc0\x84=(\x01H\x02R\x05burst\x88\x01\x01B\r\n" +
+	"\v_concurrentB\r\n" +
+	"\v_per_secondB\b\n" +
+	"\x06_burst\"\xba\x01\n" +
 	"\vCallerToken\x12!\n" +
 	"\x06issuer\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01(?R\x06issuer\x12M\n" +
 	"\x06claims\x18\x02 \x03(\v2+.fetchsvc.policy.v1.CallerToken.ClaimsEntryB\b\xbaH\x05\x9a\x01\x02\x102R\x06claims\x1a9\n" +
@@ -535,15 +488,7 @@ const file_fetchsvc_policy_v1_identity_proto_rawDesc = "" +
 	"\n" +
 	"name_claim\x18\a \x01(\tB\b\xbaH\x05r\x03(\x80\x02R\tnameClaim\x12G\n" +
 	"\x16unsafe_allow_addresses\x18\b \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\xe8\a\"\x06r\x04 \x01(@R\x14unsafeAllowAddresses\x12*\n" +
-	"\x11unsafe_plain_http\x18\t \x01(\bR\x0funsafePlainHttp\"\xbe\x01\n" +
-	"\n" +
-	"Credential\x12?\n" +
-	"\x04name\x18\x01 \x01(\tB+\xbaH(r&(\x80\x012!^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$R\x04name\x12(\n" +
-	"\x04bind\x18\x02 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\b\x01\x10\xe8\a\"\ar\x05 \x01(\x8e\x02R\x04bind\x124\n" +
-	"\x06bearer\x18\x03 \x01(\v2\x1a.fetchsvc.policy.v1.BearerH\x00R\x06bearerB\x0f\n" +
-	"\x06scheme\x12\x05\xbaH\x02\b\x01\"B\n" +
-	"\x06Bearer\x128\n" +
-	"\x05token\x18\x01 \x01(\v2\x1a.fetchsvc.policy.v1.SecretB\x06\xbaH\x03\xc8\x01\x01R\x05tokenB>Z<github.com/fetchsvc/fetchsvc/gen/fetchsvc/policy/v1;policyv1b\x06proto3"
+	"\x11unsafe_plain_http\x18\t \x01(\bR\x0funsafePlainHttpB>Z<github.com/fetchsvc/fetchsvc/gen/fetchsvc/policy/v1;policyv1b\x06proto3"
 
 var (
 	file_fetchsvc_policy_v1_identity_proto_rawDescOnce sync.Once
@@ -557,30 +502,28 @@ func file_fetchsvc_policy_v1_identity_proto_rawDescGZIP() []byte {
 	return file_fetchsvc_policy_v1_identity_proto_rawDescData
 }
 
-var file_fetchsvc_policy_v1_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_fetchsvc_policy_v1_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_fetchsvc_policy_v1_identity_proto_goTypes = []any{
 	(*Secret)(nil),              // 0: fetchsvc.policy.v1.Secret
 	(*Caller)(nil),              // 1: fetchsvc.policy.v1.Caller
-	(*CallerToken)(nil),         // 2: fetchsvc.policy.v1.CallerToken
-	(*Issuer)(nil),              // 3: fetchsvc.policy.v1.Issuer
-	(*Credential)(nil),          // 4: fetchsvc.policy.v1.Credential
-	(*Bearer)(nil),              // 5: fetchsvc.policy.v1.Bearer
-	nil,                         // 6: fetchsvc.policy.v1.CallerToken.ClaimsEntry
-	(*durationpb.Duration)(nil), // 7: google.protobuf.Duration
+	(*CallerLimits)(nil),        // 2: fetchsvc.policy.v1.CallerLimits
+	(*CallerToken)(nil),         // 3: fetchsvc.policy.v1.CallerToken
+	(*Issuer)(nil),              // 4: fetchsvc.policy.v1.Issuer
+	nil,                         // 5: fetchsvc.policy.v1.CallerToken.ClaimsEntry
+	(*durationpb.Duration)(nil), // 6: google.protobuf.Duration
 }
 var file_fetchsvc_policy_v1_identity_proto_depIdxs = []int32{
 	0, // 0: fetchsvc.policy.v1.Caller.api_key:type_name -> fetchsvc.policy.v1.Secret
 	0, // 1: fetchsvc.policy.v1.Caller.next_api_key:type_name -> fetchsvc.policy.v1.Secret
-	2, // 2: fetchsvc.policy.v1.Caller.jwt:type_name -> fetchsvc.policy.v1.CallerToken
-	6, // 3: fetchsvc.policy.v1.CallerToken.claims:type_name -> fetchsvc.policy.v1.CallerToken.ClaimsEntry
-	7, // 4: fetchsvc.policy.v1.Issuer.clock_skew:type_name -> google.protobuf.Duration
-	5, // 5: fetchsvc.policy.v1.Credential.bearer:type_name -> fetchsvc.policy.v1.Bearer
-	0, // 6: fetchsvc.policy.v1.Bearer.token:type_name -> fetchsvc.policy.v1.Secret
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	3, // 2: fetchsvc.policy.v1.Caller.jwt:type_name -> fetchsvc.policy.v1.CallerToken
+	2, // 3: fetchsvc.policy.v1.Caller.limits:type_name -> fetchsvc.policy.v1.CallerLimits
+	5, // 4: fetchsvc.policy.v1.CallerToken.claims:type_name -> fetchsvc.policy.v1.CallerToken.ClaimsEntry
+	6, // 5: fetchsvc.policy.v1.Issuer.clock_skew:type_name -> google.protobuf.Duration
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_fetchsvc_policy_v1_identity_proto_init() }
@@ -588,16 +531,14 @@ func file_fetchsvc_policy_v1_identity_proto_init() {
 	if File_fetchsvc_policy_v1_identity_proto != nil {
 		return
 	}
-	file_fetchsvc_policy_v1_identity_proto_msgTypes[4].OneofWrappers = []any{
-		(*Credential_Bearer)(nil),
-	}
+	file_fetchsvc_policy_v1_identity_proto_msgTypes[2].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fetchsvc_policy_v1_identity_proto_rawDesc), len(file_fetchsvc_policy_v1_identity_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

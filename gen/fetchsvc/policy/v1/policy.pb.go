@@ -49,8 +49,13 @@ type Policy struct {
 	// Lets those who bring no proof at all call as `anonymous`, although there are
 	// callers. A wrong proof is refused all the same. Default false.
 	UnsafeAllowAnonymous bool `protobuf:"varint,8,opt,name=unsafe_allow_anonymous,json=unsafeAllowAnonymous,proto3" json:"unsafe_allow_anonymous,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// How much each caller may do that sets no limits of its own; those who are
+	// `anonymous` are one caller.
+	CallerLimits *CallerLimits `protobuf:"bytes,9,opt,name=caller_limits,json=callerLimits,proto3" json:"caller_limits,omitempty"`
+	// Where secrets are, beside the environment and files.
+	Secrets       *Secrets `protobuf:"bytes,10,opt,name=secrets,proto3" json:"secrets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Policy) Reset() {
@@ -137,6 +142,20 @@ func (x *Policy) GetUnsafeAllowAnonymous() bool {
 		return x.UnsafeAllowAnonymous
 	}
 	return false
+}
+
+func (x *Policy) GetCallerLimits() *CallerLimits {
+	if x != nil {
+		return x.CallerLimits
+	}
+	return nil
+}
+
+func (x *Policy) GetSecrets() *Secrets {
+	if x != nil {
+		return x.Secrets
+	}
+	return nil
 }
 
 // Batch bounds FetchBatch.
@@ -413,8 +432,19 @@ type Upstream struct {
 	// applies: dot or empty segments, `\\`, NUL, `;`, an encoded `/`, `\\` or `.`.
 	// Default false: they are refused, since a rule could be dodged with them.
 	UnsafeAmbiguousPaths bool `protobuf:"varint,20,opt,name=unsafe_ambiguous_paths,json=unsafeAmbiguousPaths,proto3" json:"unsafe_ambiguous_paths,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// Further credentials that a call may choose by name instead of `credential`.
+	// Default none.
+	Credentials []string `protobuf:"bytes,21,rep,name=credentials,proto3" json:"credentials,omitempty"`
+	// What becomes of a caller's own Authorization, Cookie and API-key headers where
+	// a credential is to go: `overwrite` (default: they are left out), `deny` (the
+	// call is refused) or `keep` (they go, and the credential does not).
+	CallerCredentials string `protobuf:"bytes,22,opt,name=caller_credentials,json=callerCredentials,proto3" json:"caller_credentials,omitempty"`
+	// What becomes of an answer that has in it what the credential put into the
+	// request: `replace` (default: by as many `*`), `refuse` (the call fails) or
+	// `off` (nothing is looked for).
+	Scrub         string `protobuf:"bytes,23,opt,name=scrub,proto3" json:"scrub,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Upstream) Reset() {
@@ -585,6 +615,27 @@ func (x *Upstream) GetUnsafeAmbiguousPaths() bool {
 		return x.UnsafeAmbiguousPaths
 	}
 	return false
+}
+
+func (x *Upstream) GetCredentials() []string {
+	if x != nil {
+		return x.Credentials
+	}
+	return nil
+}
+
+func (x *Upstream) GetCallerCredentials() string {
+	if x != nil {
+		return x.CallerCredentials
+	}
+	return ""
+}
+
+func (x *Upstream) GetScrub() string {
+	if x != nil {
+		return x.Scrub
+	}
+	return ""
 }
 
 // Allow says who may call, and what. A call needs all members that are given.
@@ -783,7 +834,9 @@ type Route struct {
 	// The slowest response body to accept, as in Upstream.
 	MinRate string `protobuf:"bytes,10,opt,name=min_rate,json=minRate,proto3" json:"min_rate,omitempty"`
 	// Claims of the caller's token, as in `allow`. Default: any.
-	Claims        map[string]string `protobuf:"bytes,11,rep,name=claims,proto3" json:"claims,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Claims map[string]string `protobuf:"bytes,11,rep,name=claims,proto3" json:"claims,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Further credentials that a call may choose, instead of the upstream's.
+	Credentials   []string `protobuf:"bytes,12,rep,name=credentials,proto3" json:"credentials,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -895,11 +948,18 @@ func (x *Route) GetClaims() map[string]string {
 	return nil
 }
 
+func (x *Route) GetCredentials() []string {
+	if x != nil {
+		return x.Credentials
+	}
+	return nil
+}
+
 var File_fetchsvc_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_fetchsvc_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x1ffetchsvc/policy/v1/policy.proto\x12\x12fetchsvc.policy.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ffetchsvc/policy/v1/bounds.proto\x1a#fetchsvc/policy/v1/connection.proto\x1a!fetchsvc/policy/v1/identity.proto\x1a\x1efetchsvc/policy/v1/retry.proto\"\xef\x03\n" +
+	"\x1ffetchsvc/policy/v1/policy.proto\x12\x12fetchsvc.policy.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ffetchsvc/policy/v1/bounds.proto\x1a#fetchsvc/policy/v1/connection.proto\x1a#fetchsvc/policy/v1/credential.proto\x1a!fetchsvc/policy/v1/identity.proto\x1a\x1efetchsvc/policy/v1/retry.proto\"\xed\x04\n" +
 	"\x06Policy\x128\n" +
 	"\bdefaults\x18\x01 \x01(\v2\x1c.fetchsvc.policy.v1.DefaultsR\bdefaults\x12E\n" +
 	"\tupstreams\x18\x02 \x03(\v2\x1c.fetchsvc.policy.v1.UpstreamB\t\xbaH\x06\x92\x01\x03\x10\x90NR\tupstreams\x12/\n" +
@@ -908,7 +968,10 @@ const file_fetchsvc_policy_v1_policy_proto_rawDesc = "" +
 	"\vcredentials\x18\x05 \x03(\v2\x1e.fetchsvc.policy.v1.CredentialB\t\xbaH\x06\x92\x01\x03\x10\x90NR\vcredentials\x12/\n" +
 	"\toperators\x18\x06 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10d\"\ar\x05 \x01(\x80\x02R\toperators\x12>\n" +
 	"\aissuers\x18\a \x03(\v2\x1a.fetchsvc.policy.v1.IssuerB\b\xbaH\x05\x92\x01\x02\x10dR\aissuers\x124\n" +
-	"\x16unsafe_allow_anonymous\x18\b \x01(\bR\x14unsafeAllowAnonymous\"y\n" +
+	"\x16unsafe_allow_anonymous\x18\b \x01(\bR\x14unsafeAllowAnonymous\x12E\n" +
+	"\rcaller_limits\x18\t \x01(\v2 .fetchsvc.policy.v1.CallerLimitsR\fcallerLimits\x125\n" +
+	"\asecrets\x18\n" +
+	" \x01(\v2\x1b.fetchsvc.policy.v1.SecretsR\asecrets\"y\n" +
 	"\x05Batch\x120\n" +
 	"\vconcurrency\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x01H\x00R\vconcurrency\x88\x01\x01\x12.\n" +
 	"\x03max\x18\x02 \x01(\v2\x1c.fetchsvc.policy.v1.BatchMaxR\x03maxB\x0e\n" +
@@ -924,7 +987,8 @@ const file_fetchsvc_policy_v1_policy_proto_rawDesc = "" +
 	"\x05proxy\x18\x05 \x01(\v2\x19.fetchsvc.policy.v1.ProxyR\x05proxy\x12)\n" +
 	"\x03tls\x18\x06 \x01(\v2\x17.fetchsvc.policy.v1.TlsR\x03tls\x122\n" +
 	"\x06resume\x18\a \x01(\v2\x1a.fetchsvc.policy.v1.ResumeR\x06resume\x122\n" +
-	"\x06limits\x18\b \x01(\v2\x1a.fetchsvc.policy.v1.LimitsR\x06limits\"\xe0\b\n" +
+	"\x06limits\x18\b \x01(\v2\x1a.fetchsvc.policy.v1.LimitsR\x06limits\"\x9c\n" +
+	"\n" +
 	"\bUpstream\x12>\n" +
 	"\x04name\x18\x01 \x01(\tB*\xbaH'r%(?2!^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$R\x04name\x12+\n" +
 	"\x05hosts\x18\x02 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\b\x01\x10\xa0\x8d\x06\"\ar\x05 \x01(\x85\x02R\x05hosts\x123\n" +
@@ -949,7 +1013,10 @@ const file_fetchsvc_policy_v1_policy_proto_rawDesc = "" +
 	"\x06grants\x18\x12 \x03(\tBe\xbaHb\x92\x01_\x18\x01\"[rYR\rrequest_proxyR\n" +
 	"request_caR\x13request_client_certR\x12unsafe_skip_verifyR\x13unsafe_request_hostR\x06grants\x12,\n" +
 	"\x04mode\x18\x13 \x01(\tB\x18\xbaH\x15r\x13R\x00R\aenforceR\x06reportR\x04mode\x124\n" +
-	"\x16unsafe_ambiguous_paths\x18\x14 \x01(\bR\x14unsafeAmbiguousPaths\"\x8f\x02\n" +
+	"\x16unsafe_ambiguous_paths\x18\x14 \x01(\bR\x14unsafeAmbiguousPaths\x126\n" +
+	"\vcredentials\x18\x15 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\xe8\a\x18\x01\"\ar\x05 \x01(\x80\x01R\vcredentials\x12M\n" +
+	"\x12caller_credentials\x18\x16 \x01(\tB\x1e\xbaH\x1br\x19R\x00R\toverwriteR\x04denyR\x04keepR\x11callerCredentials\x123\n" +
+	"\x05scrub\x18\x17 \x01(\tB\x1d\xbaH\x1ar\x18R\x00R\areplaceR\x06refuseR\x03offR\x05scrub\"\x8f\x02\n" +
 	"\x05Allow\x12,\n" +
 	"\acallers\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05 \x01(\x80\x02R\acallers\x12*\n" +
 	"\amethods\x18\x02 \x03(\tB\x10\xbaH\r\x92\x01\n" +
@@ -969,7 +1036,7 @@ const file_fetchsvc_policy_v1_policy_proto_rawDesc = "" +
 	"\x06claims\x18\x06 \x03(\v2$.fetchsvc.policy.v1.Deny.ClaimsEntryB\b\xbaH\x05\x9a\x01\x02\x102R\x06claims\x1a9\n" +
 	"\vClaimsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xea\x04\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa2\x05\n" +
 	"\x05Route\x12*\n" +
 	"\amethods\x18\x01 \x03(\tB\x10\xbaH\r\x92\x01\n" +
 	"\x10d\"\x06r\x04 \x01(@R\amethods\x12(\n" +
@@ -985,7 +1052,8 @@ const file_fetchsvc_policy_v1_policy_proto_rawDesc = "" +
 	"credential\x12\"\n" +
 	"\bmin_rate\x18\n" +
 	" \x01(\tB\a\xbaH\x04r\x02( R\aminRate\x12G\n" +
-	"\x06claims\x18\v \x03(\v2%.fetchsvc.policy.v1.Route.ClaimsEntryB\b\xbaH\x05\x9a\x01\x02\x102R\x06claims\x1a9\n" +
+	"\x06claims\x18\v \x03(\v2%.fetchsvc.policy.v1.Route.ClaimsEntryB\b\xbaH\x05\x9a\x01\x02\x102R\x06claims\x126\n" +
+	"\vcredentials\x18\f \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\xe8\a\x18\x01\"\ar\x05 \x01(\x80\x01R\vcredentials\x1a9\n" +
 	"\vClaimsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B>Z<github.com/fetchsvc/fetchsvc/gen/fetchsvc/policy/v1;policyv1b\x06proto3"
@@ -1004,28 +1072,30 @@ func file_fetchsvc_policy_v1_policy_proto_rawDescGZIP() []byte {
 
 var file_fetchsvc_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_fetchsvc_policy_v1_policy_proto_goTypes = []any{
-	(*Policy)(nil),     // 0: fetchsvc.policy.v1.Policy
-	(*Batch)(nil),      // 1: fetchsvc.policy.v1.Batch
-	(*BatchMax)(nil),   // 2: fetchsvc.policy.v1.BatchMax
-	(*Defaults)(nil),   // 3: fetchsvc.policy.v1.Defaults
-	(*Upstream)(nil),   // 4: fetchsvc.policy.v1.Upstream
-	(*Allow)(nil),      // 5: fetchsvc.policy.v1.Allow
-	(*Deny)(nil),       // 6: fetchsvc.policy.v1.Deny
-	(*Route)(nil),      // 7: fetchsvc.policy.v1.Route
-	nil,                // 8: fetchsvc.policy.v1.Allow.ClaimsEntry
-	nil,                // 9: fetchsvc.policy.v1.Deny.ClaimsEntry
-	nil,                // 10: fetchsvc.policy.v1.Route.ClaimsEntry
-	(*Caller)(nil),     // 11: fetchsvc.policy.v1.Caller
-	(*Credential)(nil), // 12: fetchsvc.policy.v1.Credential
-	(*Issuer)(nil),     // 13: fetchsvc.policy.v1.Issuer
-	(*Timeouts)(nil),   // 14: fetchsvc.policy.v1.Timeouts
-	(*Sizes)(nil),      // 15: fetchsvc.policy.v1.Sizes
-	(*Retry)(nil),      // 16: fetchsvc.policy.v1.Retry
-	(*Redirects)(nil),  // 17: fetchsvc.policy.v1.Redirects
-	(*Proxy)(nil),      // 18: fetchsvc.policy.v1.Proxy
-	(*Tls)(nil),        // 19: fetchsvc.policy.v1.Tls
-	(*Resume)(nil),     // 20: fetchsvc.policy.v1.Resume
-	(*Limits)(nil),     // 21: fetchsvc.policy.v1.Limits
+	(*Policy)(nil),       // 0: fetchsvc.policy.v1.Policy
+	(*Batch)(nil),        // 1: fetchsvc.policy.v1.Batch
+	(*BatchMax)(nil),     // 2: fetchsvc.policy.v1.BatchMax
+	(*Defaults)(nil),     // 3: fetchsvc.policy.v1.Defaults
+	(*Upstream)(nil),     // 4: fetchsvc.policy.v1.Upstream
+	(*Allow)(nil),        // 5: fetchsvc.policy.v1.Allow
+	(*Deny)(nil),         // 6: fetchsvc.policy.v1.Deny
+	(*Route)(nil),        // 7: fetchsvc.policy.v1.Route
+	nil,                  // 8: fetchsvc.policy.v1.Allow.ClaimsEntry
+	nil,                  // 9: fetchsvc.policy.v1.Deny.ClaimsEntry
+	nil,                  // 10: fetchsvc.policy.v1.Route.ClaimsEntry
+	(*Caller)(nil),       // 11: fetchsvc.policy.v1.Caller
+	(*Credential)(nil),   // 12: fetchsvc.policy.v1.Credential
+	(*Issuer)(nil),       // 13: fetchsvc.policy.v1.Issuer
+	(*CallerLimits)(nil), // 14: fetchsvc.policy.v1.CallerLimits
+	(*Secrets)(nil),      // 15: fetchsvc.policy.v1.Secrets
+	(*Timeouts)(nil),     // 16: fetchsvc.policy.v1.Timeouts
+	(*Sizes)(nil),        // 17: fetchsvc.policy.v1.Sizes
+	(*Retry)(nil),        // 18: fetchsvc.policy.v1.Retry
+	(*Redirects)(nil),    // 19: fetchsvc.policy.v1.Redirects
+	(*Proxy)(nil),        // 20: fetchsvc.policy.v1.Proxy
+	(*Tls)(nil),          // 21: fetchsvc.policy.v1.Tls
+	(*Resume)(nil),       // 22: fetchsvc.policy.v1.Resume
+	(*Limits)(nil),       // 23: fetchsvc.policy.v1.Limits
 }
 var file_fetchsvc_policy_v1_policy_proto_depIdxs = []int32{
 	3,  // 0: fetchsvc.policy.v1.Policy.defaults:type_name -> fetchsvc.policy.v1.Defaults
@@ -1034,40 +1104,42 @@ var file_fetchsvc_policy_v1_policy_proto_depIdxs = []int32{
 	11, // 3: fetchsvc.policy.v1.Policy.callers:type_name -> fetchsvc.policy.v1.Caller
 	12, // 4: fetchsvc.policy.v1.Policy.credentials:type_name -> fetchsvc.policy.v1.Credential
 	13, // 5: fetchsvc.policy.v1.Policy.issuers:type_name -> fetchsvc.policy.v1.Issuer
-	2,  // 6: fetchsvc.policy.v1.Batch.max:type_name -> fetchsvc.policy.v1.BatchMax
-	14, // 7: fetchsvc.policy.v1.Defaults.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
-	15, // 8: fetchsvc.policy.v1.Defaults.sizes:type_name -> fetchsvc.policy.v1.Sizes
-	16, // 9: fetchsvc.policy.v1.Defaults.retry:type_name -> fetchsvc.policy.v1.Retry
-	17, // 10: fetchsvc.policy.v1.Defaults.redirects:type_name -> fetchsvc.policy.v1.Redirects
-	18, // 11: fetchsvc.policy.v1.Defaults.proxy:type_name -> fetchsvc.policy.v1.Proxy
-	19, // 12: fetchsvc.policy.v1.Defaults.tls:type_name -> fetchsvc.policy.v1.Tls
-	20, // 13: fetchsvc.policy.v1.Defaults.resume:type_name -> fetchsvc.policy.v1.Resume
-	21, // 14: fetchsvc.policy.v1.Defaults.limits:type_name -> fetchsvc.policy.v1.Limits
-	14, // 15: fetchsvc.policy.v1.Upstream.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
-	15, // 16: fetchsvc.policy.v1.Upstream.sizes:type_name -> fetchsvc.policy.v1.Sizes
-	5,  // 17: fetchsvc.policy.v1.Upstream.allow:type_name -> fetchsvc.policy.v1.Allow
-	6,  // 18: fetchsvc.policy.v1.Upstream.deny:type_name -> fetchsvc.policy.v1.Deny
-	18, // 19: fetchsvc.policy.v1.Upstream.proxy:type_name -> fetchsvc.policy.v1.Proxy
-	7,  // 20: fetchsvc.policy.v1.Upstream.routes:type_name -> fetchsvc.policy.v1.Route
-	16, // 21: fetchsvc.policy.v1.Upstream.retry:type_name -> fetchsvc.policy.v1.Retry
-	19, // 22: fetchsvc.policy.v1.Upstream.tls:type_name -> fetchsvc.policy.v1.Tls
-	17, // 23: fetchsvc.policy.v1.Upstream.redirects:type_name -> fetchsvc.policy.v1.Redirects
-	21, // 24: fetchsvc.policy.v1.Upstream.limits:type_name -> fetchsvc.policy.v1.Limits
-	20, // 25: fetchsvc.policy.v1.Upstream.resume:type_name -> fetchsvc.policy.v1.Resume
-	8,  // 26: fetchsvc.policy.v1.Allow.claims:type_name -> fetchsvc.policy.v1.Allow.ClaimsEntry
-	6,  // 27: fetchsvc.policy.v1.Deny.rules:type_name -> fetchsvc.policy.v1.Deny
-	9,  // 28: fetchsvc.policy.v1.Deny.claims:type_name -> fetchsvc.policy.v1.Deny.ClaimsEntry
-	14, // 29: fetchsvc.policy.v1.Route.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
-	15, // 30: fetchsvc.policy.v1.Route.sizes:type_name -> fetchsvc.policy.v1.Sizes
-	16, // 31: fetchsvc.policy.v1.Route.retry:type_name -> fetchsvc.policy.v1.Retry
-	17, // 32: fetchsvc.policy.v1.Route.redirects:type_name -> fetchsvc.policy.v1.Redirects
-	20, // 33: fetchsvc.policy.v1.Route.resume:type_name -> fetchsvc.policy.v1.Resume
-	10, // 34: fetchsvc.policy.v1.Route.claims:type_name -> fetchsvc.policy.v1.Route.ClaimsEntry
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	14, // 6: fetchsvc.policy.v1.Policy.caller_limits:type_name -> fetchsvc.policy.v1.CallerLimits
+	15, // 7: fetchsvc.policy.v1.Policy.secrets:type_name -> fetchsvc.policy.v1.Secrets
+	2,  // 8: fetchsvc.policy.v1.Batch.max:type_name -> fetchsvc.policy.v1.BatchMax
+	16, // 9: fetchsvc.policy.v1.Defaults.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
+	17, // 10: fetchsvc.policy.v1.Defaults.sizes:type_name -> fetchsvc.policy.v1.Sizes
+	18, // 11: fetchsvc.policy.v1.Defaults.retry:type_name -> fetchsvc.policy.v1.Retry
+	19, // 12: fetchsvc.policy.v1.Defaults.redirects:type_name -> fetchsvc.policy.v1.Redirects
+	20, // 13: fetchsvc.policy.v1.Defaults.proxy:type_name -> fetchsvc.policy.v1.Proxy
+	21, // 14: fetchsvc.policy.v1.Defaults.tls:type_name -> fetchsvc.policy.v1.Tls
+	22, // 15: fetchsvc.policy.v1.Defaults.resume:type_name -> fetchsvc.policy.v1.Resume
+	23, // 16: fetchsvc.policy.v1.Defaults.limits:type_name -> fetchsvc.policy.v1.Limits
+	16, // 17: fetchsvc.policy.v1.Upstream.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
+	17, // 18: fetchsvc.policy.v1.Upstream.sizes:type_name -> fetchsvc.policy.v1.Sizes
+	5,  // 19: fetchsvc.policy.v1.Upstream.allow:type_name -> fetchsvc.policy.v1.Allow
+	6,  // 20: fetchsvc.policy.v1.Upstream.deny:type_name -> fetchsvc.policy.v1.Deny
+	20, // 21: fetchsvc.policy.v1.Upstream.proxy:type_name -> fetchsvc.policy.v1.Proxy
+	7,  // 22: fetchsvc.policy.v1.Upstream.routes:type_name -> fetchsvc.policy.v1.Route
+	18, // 23: fetchsvc.policy.v1.Upstream.retry:type_name -> fetchsvc.policy.v1.Retry
+	21, // 24: fetchsvc.policy.v1.Upstream.tls:type_name -> fetchsvc.policy.v1.Tls
+	19, // 25: fetchsvc.policy.v1.Upstream.redirects:type_name -> fetchsvc.policy.v1.Redirects
+	23, // 26: fetchsvc.policy.v1.Upstream.limits:type_name -> fetchsvc.policy.v1.Limits
+	22, // 27: fetchsvc.policy.v1.Upstream.resume:type_name -> fetchsvc.policy.v1.Resume
+	8,  // 28: fetchsvc.policy.v1.Allow.claims:type_name -> fetchsvc.policy.v1.Allow.ClaimsEntry
+	6,  // 29: fetchsvc.policy.v1.Deny.rules:type_name -> fetchsvc.policy.v1.Deny
+	9,  // 30: fetchsvc.policy.v1.Deny.claims:type_name -> fetchsvc.policy.v1.Deny.ClaimsEntry
+	16, // 31: fetchsvc.policy.v1.Route.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
+	17, // 32: fetchsvc.policy.v1.Route.sizes:type_name -> fetchsvc.policy.v1.Sizes
+	18, // 33: fetchsvc.policy.v1.Route.retry:type_name -> fetchsvc.policy.v1.Retry
+	19, // 34: fetchsvc.policy.v1.Route.redirects:type_name -> fetchsvc.policy.v1.Redirects
+	22, // 35: fetchsvc.policy.v1.Route.resume:type_name -> fetchsvc.policy.v1.Resume
+	10, // 36: fetchsvc.policy.v1.Route.claims:type_name -> fetchsvc.policy.v1.Route.ClaimsEntry
+	37, // [37:37] is the sub-list for method output_type
+	37, // [37:37] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_fetchsvc_policy_v1_policy_proto_init() }
@@ -1077,6 +1149,7 @@ func file_fetchsvc_policy_v1_policy_proto_init() {
 	}
 	file_fetchsvc_policy_v1_bounds_proto_init()
 	file_fetchsvc_policy_v1_connection_proto_init()
+	file_fetchsvc_policy_v1_credential_proto_init()
 	file_fetchsvc_policy_v1_identity_proto_init()
 	file_fetchsvc_policy_v1_retry_proto_init()
 	file_fetchsvc_policy_v1_policy_proto_msgTypes[1].OneofWrappers = []any{}
