@@ -1,49 +1,86 @@
 // Package auth applies one credential to one attempt. A [Signer] is made from a
-// credential of the policy; it reads the secret anew for each attempt, so that
-// one that was rotated takes effect at once.
+// credential of the policy by a [Keep], which holds what outlives a policy: tokens,
+// nonces, the rests of pools.
+//
+// Secrets are read anew for each attempt, so that one that was rotated takes effect
+// at once. What a Signer puts into a request it says in [Outgoing], so that an
+// answer that has it can be scrubbed.
 package auth
 
 import (
+	"context"
+	"io"
 	"net/http"
 
-	"github.com/fetchsvc/fetchsvc/internal/fault"
-	"github.com/fetchsvc/fetchsvc/internal/policy"
 	"github.com/fetchsvc/fetchsvc/internal/secret"
+	"github.com/fetchsvc/fetchsvc/internal/target"
 )
-
-// Secrets reads secrets by reference. *secret.Store is one.
-type Secrets interface {
-	Get(ref string) (secret.Value, error)
-}
 
 // Signer proves who we are. Safe for concurrent use.
 type Signer interface {
-	// Sign changes a request that is about to be sent. Its error is a
-	// *fault.Error.
-	Sign(r *http.Request) error
+	// Needs says what Sign must have.
+	Needs() Needs
+	// Sign changes a request that is about to be sent. Its error is a *fault.Error.
+	Sign(ctx context.Context, o *Outgoing) error
+	// Answered hears of the answer's head, for every request that was signed. It does
+	// not read the body.
+	Answered(ctx context.Context, o *Outgoing, res *http.Response) Verdict
 }
 
-// New makes the Signer of a credential.
-func New(cred *policy.Credential, secrets Secrets) Signer {
-	return &bearer{cred.Name, string(cred.Bearer), secrets}
+// Needs are what Sign must have.
+type Needs struct {
+	// Body: it reads the body, so that must be there as a whole.
+	Body bool
+	// Subject: it needs the token by which the caller proved who it is.
+	Subject bool
 }
 
-// bearer is RFC 6750 section 2.1.
-type bearer struct {
-	name    string
-	ref     string
-	secrets Secrets
+// Outgoing is a request that is about to be sent.
+type Outgoing struct {
+	// Request is the attempt's own. Its header and URL may be changed; the header's
+	// values are shared, so they are replaced as a whole.
+	Request *http.Request
+	// URL is where it goes, as policy has it.
+	URL target.URL
+	// Body opens the body anew; nil: there is none, or Needs does not ask for it.
+	Body func() io.ReadCloser
+	// Subject is the token by which the caller proved who it is; zero: by another way.
+	Subject secret.Value
+	// Before is the hop's request whose answer asked for this one (Verdict.Again);
+	// nil: none did.
+	Before *Outgoing
+
+	// What Sign leaves behind.
+
+	// Name is what the ledger shows: the credential's, with a pool's member behind
+	// a slash.
+	Name string
+	// Revealed are the secrets that the request now has in it, as they were before
+	// they were coded.
+	Revealed []secret.Value
+	// Headers are the canonical names of those that hold them.
+	Headers []string
+
+	// proof is the Signer's own: what Answered must know of what was sent.
+	proof any
 }
 
-// Sign sets Authorization, in place of what the caller sent.
-func (b *bearer) Sign(r *http.Request) error {
-	if b.secrets == nil {
-		return fault.Newf(fault.CredentialUnavailable, "credential %q: this process reads no secrets", b.name)
-	}
-	token, err := b.secrets.Get(b.ref)
-	if err != nil {
-		return fault.Wrap(fault.CredentialUnavailable, err, "credential \""+b.name+"\" cannot be used: its secret cannot be read; the log of fetchsvc says why")
-	}
-	r.Header["Authorization"] = []string{"Bearer " + token.Reveal()}
-	return nil
+// set puts a header in the place of the caller's, and notes that it holds a secret.
+func (o *Outgoing) set(name, value string) {
+	o.Request.Header[name] = []string{value}
+	o.Headers = append(o.Headers, name)
+}
+
+// reveal notes secrets that the request has in it.
+func (o *Outgoing) reveal(values ...secret.Value) { o.Revealed = append(o.Revealed, values...) }
+
+// Verdict is what a Signer makes of an answer.
+type Verdict struct {
+	// Again: the request, signed anew, may do better.
+	Again bool
+	// Why says so in the ledger: "the token was refused, a new one was fetched".
+	Why string
+	// Stale: the proof was right and only out of date; it may be tried once more than
+	// others.
+	Stale bool
 }

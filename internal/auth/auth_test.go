@@ -16,15 +16,19 @@ func store(t *testing.T, env map[string]string) Secrets {
 	return secret.New(secret.Config{LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
 }
 
+func signer(name string, scheme policy.Scheme, secrets Secrets) Signer {
+	return NewKeep(Config{Secrets: secrets}).Signer(&policy.Credential{Name: name, Scheme: scheme})
+}
+
 // TestBearer: the token goes in the place of what the caller sent, and is read
 // anew each time.
 func TestBearer(t *testing.T) {
 	env := map[string]string{"TOKEN": "one"}
-	s := New(&policy.Credential{Name: "bot", Bearer: "env:TOKEN"}, store(t, env))
+	s := signer("bot", &policy.Bearer{Token: "env:TOKEN"}, store(t, env))
 	for _, token := range []string{"one", "two"} {
 		env["TOKEN"] = token
 		r := &http.Request{Header: http.Header{"Authorization": {"Basic of the caller"}}}
-		if err := s.Sign(r); err != nil {
+		if err := s.Sign(t.Context(), &Outgoing{Request: r}); err != nil {
 			t.Fatal(err)
 		}
 		if got := r.Header["Authorization"]; len(got) != 1 || got[0] != "Bearer "+token {
@@ -38,7 +42,7 @@ func TestBearer(t *testing.T) {
 func TestUnreadableSecret(t *testing.T) {
 	for name, secrets := range map[string]Secrets{"no secrets": nil, "no such secret": store(t, nil)} {
 		r := &http.Request{Header: http.Header{}}
-		err := New(&policy.Credential{Name: "bot", Bearer: "env:TOKEN_CANARY"}, secrets).Sign(r)
+		err := signer("bot", &policy.Bearer{Token: "env:TOKEN_CANARY"}, secrets).Sign(t.Context(), &Outgoing{Request: r})
 		if !errors.Is(err, fault.CredentialUnavailable) || !strings.Contains(fault.From(err).Message, `"bot"`) {
 			t.Errorf("%s: got %v, want CREDENTIAL_UNAVAILABLE of bot", name, err)
 		}
