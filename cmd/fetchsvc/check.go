@@ -146,16 +146,10 @@ func (o *checkOptions) check(ctx context.Context, found *checked, in io.Reader) 
 func (c *checked) count(s *policy.Snapshot) {
 	c.SHA256, c.Callers, c.Upstreams = s.SHA256, len(s.Callers), len(s.Upstreams)
 	c.Warnings = append(c.Warnings, s.Warnings...)
-	credentials := map[string]bool{}
 	for _, up := range s.Upstreams {
 		c.Routes += len(up.Routes)
-		for _, r := range append([]*policy.Route{up.Base}, up.Routes...) {
-			if r.Credential != nil {
-				credentials[r.Credential.Name] = true
-			}
-		}
 	}
-	c.Credentials = len(credentials)
+	c.Credentials = len(s.Credentials())
 }
 
 // write is the report for people: the result to out, what is wrong to errs.

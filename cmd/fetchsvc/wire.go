@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/mem"
 
+	"github.com/fetchsvc/fetchsvc/internal/auth"
 	"github.com/fetchsvc/fetchsvc/internal/egress"
 	"github.com/fetchsvc/fetchsvc/internal/fetch"
 	"github.com/fetchsvc/fetchsvc/internal/identity"
@@ -25,6 +27,8 @@ type service struct {
 	policy    *reloader
 	verifier  *identity.Verifier
 	pools     *egress.Pools
+	keep      *auth.Keep
+	secrets   *secret.Store
 	reports   *reports
 	telemetry *telemetry.Telemetry
 }
@@ -62,8 +66,11 @@ func (f *policyFile) wire(ctx context.Context, snapshot *policy.Snapshot, doors 
 	reports := newReports(f.log)
 	token := egress.NewLoopToken()
 	pools := egress.NewPools(egress.Config{Secrets: f.secrets, Log: f.log, Own: doors.own(), LoopToken: token})
-	engine := fetch.New(fetch.Config{
-		Pools: pools, UserAgent: "fetchsvc/" + version, Secrets: f.secrets, Reported: reports.report, Finished: audit.finished(),
+	var engine *fetch.Engine
+	transport := func(upstream string) http.RoundTripper { return engine.SystemTransport(upstream) }
+	keep := auth.NewKeep(auth.Config{Secrets: f.secrets, Log: f.log, Transport: transport})
+	engine = fetch.New(fetch.Config{
+		Pools: pools, UserAgent: "fetchsvc/" + version, Keep: keep, Reported: reports.report, Finished: audit.finished(),
 	})
 	verifier := identity.New(identity.Config{
 		Secrets: f.secrets, Log: f.log,
@@ -72,7 +79,8 @@ func (f *policyFile) wire(ctx context.Context, snapshot *policy.Snapshot, doors 
 		}),
 	})
 	use := func(s *policy.Snapshot) {
-		engine.Use(s) // first: it knows the way to the keys of new issuers
+		engine.Use(s) // first: it knows the way to vaults and to the keys of issuers
+		f.secrets.Use(secretSources(s, transport))
 		verifier.Use(s)
 	}
 	use(snapshot)
@@ -80,17 +88,19 @@ func (f *policyFile) wire(ctx context.Context, snapshot *policy.Snapshot, doors 
 	sizeBuffers()
 	srv, err := server.New(server.Config{
 		Engine: engine, Log: f.log, Tracer: tel.Tracer(), Reported: reports.count, Rejected: reload.rejected,
-		Verifier: verifier, TLS: tls, Names: doors.names, Refused: audit.refused(), LoopToken: token,
+		Verifier: verifier, TLS: tls, Names: doors.names, Bounds: doors.bound(), Refused: audit.refused(), LoopToken: token,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &service{srv, reload, verifier, pools, reports, tel}, nil
+	return &service{srv, reload, verifier, pools, keep, f.secrets, reports, tel}, nil
 }
 
 // close frees what outlives the last call, and sends the spans that wait.
 func (s *service) close(ctx context.Context) error {
 	s.verifier.Close()
+	s.keep.Close()
+	s.secrets.Close()
 	s.pools.Close()
 	s.reports.close(ctx)
 	return s.telemetry.Shutdown(ctx)

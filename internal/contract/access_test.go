@@ -111,7 +111,7 @@ func routeCases() []testCase {
 	}
 	return []testCase{
 		in("a path's clock", url+`/fast/a"`, slow, want{kind: "FIRST_BYTE_TIMEOUT", safe: true, says: []string{"150ms"}, attempts: []string{"FIRST GET MAYBE_PROCESSED FIRST_BYTE_TIMEOUT"}}),
-		in("the longer path's clock", url+`/fast/but/long","timeouts":{"first_byte":"19s","attempt":"0.2s"}`, slow,
+		in("the longer path's clock", url+`/fast/but/long","timeouts":{"first_byte":"19s","attempt":"1s"}`, slow,
 			want{kind: "ATTEMPT_TIMEOUT", safe: true, attempts: []string{"FIRST GET MAYBE_PROCESSED ATTEMPT_TIMEOUT"}}),
 		in("a wish over the path's clock", url+`/fast/a","timeouts":{"first_byte":"0.2s"}`, nil, want{kind: "INVALID_REQUEST", fields: []string{"timeouts.first_byte"}, says: []string{"150ms"}}),
 		in("a wish over the path's ceiling", url+`/fast/a","timeouts":{"total":"40s"}`, nil, want{kind: "INVALID_REQUEST", fields: []string{"timeouts.total"}, says: []string{"5s"}}),

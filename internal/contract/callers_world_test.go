@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
+	"github.com/fetchsvc/fetchsvc/internal/auth"
 	"github.com/fetchsvc/fetchsvc/internal/egress"
 	"github.com/fetchsvc/fetchsvc/internal/fetch"
 	"github.com/fetchsvc/fetchsvc/internal/identity"
@@ -65,7 +66,7 @@ func newGuarded(t *testing.T) *guarded {
 	secrets := secret.New(secret.Config{LookupEnv: callerSecrets})
 	pools := egress.NewPools(egress.Config{Resolver: resolver{}, Secrets: secrets})
 	t.Cleanup(pools.Close)
-	engine := fetch.New(fetch.Config{Pools: pools, UserAgent: userAgent, Secrets: secrets})
+	engine := fetch.New(fetch.Config{Pools: pools, UserAgent: userAgent, Keep: auth.NewKeep(auth.Config{Secrets: secrets})})
 	engine.Use(snapshot)
 	verifier := identity.New(identity.Config{Secrets: secrets, Log: log,
 		Fetcher: identity.FetcherFunc(func(ctx context.Context, from *policy.Issuer) ([]byte, time.Duration, error) {

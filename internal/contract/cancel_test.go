@@ -83,12 +83,13 @@ func TestCallerDeadline(t *testing.T) {
 	}
 }
 
-// TestClocksHangUp: a clock that ends a call ends the upstream's connection too.
+// TestClocksHangUp: a clock that ends a call ends the upstream's connection too,
+// which there must be by then.
 func TestClocksHangUp(t *testing.T) {
 	w := newWorld(t)
 	for _, script := range []testpeer.Script{testpeer.StallOnAccept, testpeer.StallMidHead, testpeer.StallMidBody} {
 		up := testpeer.Raw(t, script)
-		res, text := w.post(t, "/v1/fetch", `{"url":"`+up.URL+`","timeouts":{"attempt":"0.1s"}}`)
+		res, text := w.post(t, "/v1/fetch", `{"url":"`+up.URL+`","timeouts":{"attempt":"1s"}}`)
 		expectProblem(t, res, text, "ATTEMPT_TIMEOUT")
 		up.AwaitEnded(1)
 	}

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"crypto/tls"
+	"strings"
 	"testing"
 
 	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
@@ -32,7 +33,7 @@ func connectCases() []testCase {
 		post,
 		fails("no route", nil, `"url":"http://multicast.test/"`, unsent, "HOST_UNREACHABLE", true, "multicast.test"),
 		fails("connect that hangs", blackhole, `"url":"http://{peer}/","timeouts":{"connect":"0.1s"}`, unsent, "CONNECT_TIMEOUT", true, "{peer}", "100ms"),
-		fails("attempt clock while connecting", blackhole, `"url":"http://{peer}/","timeouts":{"attempt":"0.1s"}`, unsent, "ATTEMPT_TIMEOUT", true, "100ms"),
+		fails("attempt clock while connecting", blackhole, `"url":"http://{peer}/","timeouts":{"attempt":"1s"}`, unsent, "ATTEMPT_TIMEOUT", true, "clock of 1s"),
 	}
 }
 
@@ -65,7 +66,7 @@ func tlsCases() []testCase {
 		fails("TLS 1.1 only", overTLS(names, testpeer.TLSOpts{MaxVersion: tls.VersionTLS11}), url, unsent, "TLS_HANDSHAKE_FAILED", true),
 		fails("client certificate wanted, TLS 1.2", wantsCert(tls.VersionTLS12, false), url, unsent, "TLS_HANDSHAKE_FAILED", true),
 		fails("handshake that hangs", only(testpeer.TLSStall), `"url":"https://hasty.test:{peer.port}/"`, unsent, "TLS_TIMEOUT", true, "200ms"),
-		fails("total clock in the handshake", only(testpeer.TLSStall), url+`,"timeouts":{"total":"0.15s"}`, unsent, "TOTAL_TIMEOUT", true, "150ms"),
+		fails("total clock in the handshake", only(testpeer.TLSStall), url+`,"timeouts":{"total":"1s"}`, unsent, "TOTAL_TIMEOUT", true, "clock of 1s"),
 	}
 }
 
@@ -110,16 +111,22 @@ func wireCases() []testCase {
 	}
 }
 
-// clockCases: each clock of a call, against an upstream that lets it run out.
+// clockCases: each clock of a call, against an upstream that lets it run out. A
+// clock that runs from before the request is sent is a second: the attempts say
+// what had been sent by its end, which must be so on a starved machine too.
 func clockCases() []testCase {
 	const sent, answered = "MAYBE_PROCESSED", "ANSWERED 200"
 	clock := func(name string, script testpeer.Script, clocks, wire, kind string) testCase {
-		return fails(name, raw(script), `"url":"http://{peer}/","timeouts":{`+clocks+`}`, wire, kind, true, "150ms")
+		says := "clock of 150ms"
+		if strings.Contains(clocks, `"1s"`) {
+			says = "clock of 1s"
+		}
+		return fails(name, raw(script), `"url":"http://{peer}/","timeouts":{`+clocks+`}`, wire, kind, true, says)
 	}
 	post := clock("first_byte clock, of a POST", testpeer.StallOnAccept, `"first_byte":"0.15s"`, sent, "FIRST_BYTE_TIMEOUT")
 	post.edit = func(in *fetchsvcv1.FetchRequest) { in.Method = "POST" }
 	post.want.safe, post.want.attempts = false, []string{"FIRST POST MAYBE_PROCESSED FIRST_BYTE_TIMEOUT"}
-	upload := clock("attempt clock while uploading", testpeer.FreezeOnAccept, `"attempt":"0.15s"`, sent, "ATTEMPT_TIMEOUT")
+	upload := clock("attempt clock while uploading", testpeer.FreezeOnAccept, `"attempt":"1s"`, sent, "ATTEMPT_TIMEOUT")
 	upload.edit = func(in *fetchsvcv1.FetchRequest) {
 		in.Method, in.Body = "PUT", &fetchsvcv1.FetchRequest_Raw{Raw: make([]byte, 12<<20)}
 	}
@@ -127,13 +134,13 @@ func clockCases() []testCase {
 	return []testCase{
 		clock("first_byte clock", testpeer.StallOnAccept, `"first_byte":"0.15s"`, sent, "FIRST_BYTE_TIMEOUT"),
 		post,
-		clock("attempt clock before the head", testpeer.StallOnAccept, `"attempt":"0.15s"`, sent, "ATTEMPT_TIMEOUT"),
-		clock("attempt clock within the head", testpeer.StallMidHead, `"attempt":"0.15s","first_byte":"5s"`, sent, "ATTEMPT_TIMEOUT"),
-		clock("attempt clock within the body", testpeer.StallMidBody, `"attempt":"0.15s"`, answered, "ATTEMPT_TIMEOUT"),
-		clock("attempt clock of a body in drops", testpeer.TrickleBody("0123456789012345678901234567890123456789", 1, 20e6), `"attempt":"0.15s","idle":"5s"`, answered, "ATTEMPT_TIMEOUT"),
+		clock("attempt clock before the head", testpeer.StallOnAccept, `"attempt":"1s"`, sent, "ATTEMPT_TIMEOUT"),
+		clock("attempt clock within the head", testpeer.StallMidHead, `"attempt":"1s","first_byte":"5s"`, sent, "ATTEMPT_TIMEOUT"),
+		clock("attempt clock within the body", testpeer.StallMidBody, `"attempt":"1s"`, answered, "ATTEMPT_TIMEOUT"),
+		clock("attempt clock of a body in drops", testpeer.TrickleBody("0123456789012345678901234567890123456789", 1, 50e6), `"attempt":"1s","idle":"5s"`, answered, "ATTEMPT_TIMEOUT"),
 		upload,
-		clock("total clock before the head", testpeer.StallOnAccept, `"total":"0.15s"`, sent, "TOTAL_TIMEOUT"),
-		clock("total clock within the body", testpeer.StallMidBody, `"total":"0.15s"`, answered, "TOTAL_TIMEOUT"),
+		clock("total clock before the head", testpeer.StallOnAccept, `"total":"1s"`, sent, "TOTAL_TIMEOUT"),
+		clock("total clock within the body", testpeer.StallMidBody, `"total":"1s"`, answered, "TOTAL_TIMEOUT"),
 		clock("idle clock before the body", testpeer.StallBeforeBody, `"idle":"0.15s"`, answered, "IDLE_TIMEOUT"),
 		clock("idle clock within the body", testpeer.StallMidBody, `"idle":"0.15s"`, answered, "IDLE_TIMEOUT"),
 	}

@@ -60,7 +60,7 @@ func proxyCases() []testCase {
 	private := fails("at a private address", "http", nil, "ADDRESS_DENIED", false, "10.1.2.3", "private")
 	private.in, private.want.notes = strings.Replace(private.in, "{proxy}", "10.1.2.3:3128", 1), []string{"#1 through http://10.1.2.3:3128"}
 	hangs := fails("hangs", "http", byRaw(testpeer.StallOnAccept), "CONNECT_TIMEOUT", true)
-	hangs.in = strings.Replace(hangs.in, `"10s"`, `"0.2s"`, 1)
+	hangs.in = strings.Replace(hangs.in, `"10s"`, `"1s"`, 1)
 	refused := func(name, proxy string, says ...string) testCase {
 		return testCase{name: "proxy: refused: " + name, in: `{"url":"http://granted.test:{peer.port}/","proxy":"` + proxy + `"}`,
 			want: want{kind: "INVALID_REQUEST", fields: []string{"proxy"}, says: says}}

@@ -59,7 +59,7 @@ func retryCases() []testCase {
 			attempts: attempted("GET", "ANSWERED 200 BODY_CUT_SHORT", "200"), notes: []string{"#2 after 10ms for BODY_CUT_SHORT"}}),
 		again("nonsense, then 200", "retried", "", raw(testpeer.InTurn(testpeer.BadStatusLine, testpeer.OK)), want{content: `bytes "ok"`,
 			attempts: attempted("GET", "MAYBE_PROCESSED BAD_RESPONSE", "200"), notes: []string{"#2 after 10ms for BAD_RESPONSE"}}),
-		again("a clock that runs out, then 200", "retried", `,"timeouts":{"first_byte":"0.15s"}`, raw(testpeer.InTurn(testpeer.StallOnAccept, testpeer.OK)), want{content: `bytes "ok"`,
+		again("a clock that runs out, then 200", "retried", `,"timeouts":{"first_byte":"1s"}`, raw(testpeer.InTurn(testpeer.StallOnAccept, testpeer.OK)), want{content: `bytes "ok"`,
 			attempts: attempted("GET", "MAYBE_PROCESSED FIRST_BYTE_TIMEOUT", "200"), notes: []string{"#2 after 10ms for FIRST_BYTE_TIMEOUT"}}),
 		again("no end", "retried", "", raw(testpeer.ResetBeforeHead), want{kind: "CONNECTION_RESET", safe: true,
 			attempts: attempted("GET", torn, torn, torn), notes: []string{"#2 after 10ms for CONNECTION_RESET", "#3 after 20ms for CONNECTION_RESET", "#3 stops by MAX_ATTEMPTS"}}),

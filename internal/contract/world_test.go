@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
+	"github.com/fetchsvc/fetchsvc/internal/auth"
 	"github.com/fetchsvc/fetchsvc/internal/egress"
 	"github.com/fetchsvc/fetchsvc/internal/fetch"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
@@ -26,6 +27,7 @@ import (
 // policyText is, with rulesText, the policy of the whole table. Which upstream,
 // and so which rules, a case is under is the host name in its URL.
 const policyText = `
+caller_limits: {concurrent: 10000}
 upstreams:
   - name: open
     hosts: ["127.0.0.1:*", "[::1]:*", "localhost:*", "*.test:*"]
@@ -126,7 +128,7 @@ func newWorld(t *testing.T) *world {
 	}})
 	pools := egress.NewPools(egress.Config{Resolver: resolver{}, RootCAs: ca.Pool(), Secrets: secrets})
 	t.Cleanup(pools.Close)
-	engine := fetch.New(fetch.Config{Pools: pools, UserAgent: userAgent, Secrets: secrets})
+	engine := fetch.New(fetch.Config{Pools: pools, UserAgent: userAgent, Keep: auth.NewKeep(auth.Config{Secrets: secrets})})
 	engine.Use(snapshot)
 	w := serve(t, engine, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	w.ca, w.bin, w.forward = ca, testpeer.HTTPBin(t), forward
@@ -136,7 +138,13 @@ func newWorld(t *testing.T) *world {
 // serve starts a server over engine, and closes it when the test is over.
 func serve(t *testing.T, engine *fetch.Engine, log *slog.Logger) *world {
 	t.Helper()
-	srv, err := server.New(server.Config{Engine: engine, Log: log})
+	return serveAs(t, server.Config{Engine: engine, Log: log})
+}
+
+// serveAs is serve for a server that needs more.
+func serveAs(t *testing.T, cfg server.Config) *world {
+	t.Helper()
+	srv, err := server.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,10 @@ const (
 	AddressDenied Kind = "ADDRESS_DENIED"
 	// NotGranted: the request asks for something that policy must grant by name.
 	NotGranted Kind = "NOT_GRANTED"
+	// RateLimited: the caller began more calls than its limits.per_second.
+	RateLimited Kind = "RATE_LIMITED"
+	// TooManyCalls: the caller has as many calls in flight as its limits.concurrent.
+	TooManyCalls Kind = "TOO_MANY_CALLS"
 	// ForeignOrigin: a web page of another origin tried to use the REST door.
 	ForeignOrigin Kind = "FOREIGN_ORIGIN"
 	// LoopDetected: the call came through this very service before.
@@ -92,6 +96,9 @@ const (
 	TotalTimeout Kind = "TOTAL_TIMEOUT"
 	// BodyCutShort: the connection ended before the response body did.
 	BodyCutShort Kind = "BODY_CUT_SHORT"
+	// SecretEchoed: the answer has the call's credential in it, and policy refuses
+	// such answers.
+	SecretEchoed Kind = "SECRET_ECHOED"
 	// BadResponse: what came is not HTTP.
 	BadResponse Kind = "BAD_RESPONSE"
 	// ResponseHeaderTooLarge: the response head is over its limit.
@@ -133,12 +140,12 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		InvalidRequest, RequestTooLarge, UploadIncomplete, UploadTooLong, Unauthenticated, PolicyDenied, AddressDenied, NotGranted,
-		ForeignOrigin, LoopDetected, NotFound, MethodNotAllowed, Unimplemented,
+		RateLimited, TooManyCalls, ForeignOrigin, LoopDetected, NotFound, MethodNotAllowed, Unimplemented,
 		DNSError, DNSTimeout, ConnectionRefused, HostUnreachable, ConnectTimeout, TLSTimeout,
 		TLSCertExpired, TLSCertName, TLSCertUntrusted, TLSHandshake,
 		ProxyUnreachable, ProxyAuthRequired, ProxyDenied, ProxyTLS, ProxyBadResponse,
 		ConnectionReset, FirstByteTimeout, IdleTimeout, AttemptTimeout, TotalTimeout, BodyCutShort,
-		BadResponse, ResponseHeaderTooLarge, ResponseTooLarge, BadContentCoding, TooManyRedirects,
+		BadResponse, ResponseHeaderTooLarge, ResponseTooLarge, BadContentCoding, SecretEchoed, TooManyRedirects,
 		BadRedirect, UpstreamStatus,
 		Cancelled, CredentialUnavailable, Overloaded, PoolFull, PoolTimeout, ShuttingDown, Internal,
 	}

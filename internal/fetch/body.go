@@ -129,6 +129,9 @@ func buffer(r *policy.Route, next TryFunc) TryFunc {
 			return nil, f
 		}
 		t.answered(res)
+		if t.hop.challenge.why != "" {
+			return res, nil // nobody wants this body
+		}
 		if plan := t.call.redirect(ctx, res); plan.next != nil || plan.err != nil || !t.call.buffered {
 			return res, nil
 		}

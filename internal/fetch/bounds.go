@@ -216,11 +216,14 @@ func granted(req *Request, r *policy.Route) error {
 	refuse := func(field, grant string) error {
 		return fault.Newf(fault.NotGranted, "%s: policy does not grant this to calls of upstream %q; leave it out, or have %s added to its grants", field, r.Upstream.Name, grant)
 	}
-	if req.Credential != "" && (r.Credential == nil || r.Credential.Name != req.Credential) {
-		return fault.Newf(fault.NotGranted, "credential: policy does not let calls of upstream %q choose %q; leave it out", r.Upstream.Name, req.Credential)
-	}
-	if req.Credential != "" && !r.Credential.GoesTo(req.URL) {
-		return fault.Newf(fault.NotGranted, "credential: %q is not bound to %s://%s, so the call would go without it; leave it out, or have the origin added to its bind", req.Credential, req.URL.Scheme, req.URL.HostPort())
+	if req.Credential != "" {
+		cred := chosen(req, r)
+		if cred == nil || cred.Name != req.Credential {
+			return fault.Newf(fault.NotGranted, "credential: policy does not let calls of upstream %q choose %q; leave it out, or have it added to credentials", r.Upstream.Name, req.Credential)
+		}
+		if !cred.GoesTo(req.Method, req.URL) {
+			return fault.Newf(fault.NotGranted, "credential: %q is not bound to %s %s://%s%s, so the call would go without it; leave it out, or have its bind, methods and paths changed", req.Credential, req.Method, req.URL.Scheme, req.URL.HostPort(), req.URL.Path)
+		}
 	}
 	if req.Host != "" && !g.Host {
 		return refuse("request_host", "unsafe_request_host")
@@ -248,8 +251,8 @@ func granted(req *Request, r *policy.Route) error {
 // confided refuses a call whose own way to connect would show the credential to
 // whoever the caller likes: policy's secrets are not for callers.
 func confided(req *Request, r *policy.Route) error {
-	cred, o, t := r.Credential, req.Connection, &r.Upstream.TLS
-	if cred == nil || !cred.GoesTo(req.URL) || o == nil || o.Proxy == nil && !o.SkipVerify {
+	cred, o, t := chosen(req, r), req.Connection, &r.Upstream.TLS
+	if cred == nil || !cred.GoesTo(req.Method, req.URL) || o == nil || o.Proxy == nil && !o.SkipVerify {
 		return nil
 	}
 	verified := req.URL.Scheme == "https" && (len(t.Pins) > 0 || len(o.CAPEM) == 0 && !o.SkipVerify && !t.SkipVerify)

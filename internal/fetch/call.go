@@ -15,6 +15,7 @@ import (
 
 	"github.com/fetchsvc/fetchsvc/internal/egress"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
+	"github.com/fetchsvc/fetchsvc/internal/secret"
 	"github.com/fetchsvc/fetchsvc/internal/target"
 )
 
@@ -53,6 +54,9 @@ type Request struct {
 	FailOnStatus bool
 	// Credential is the name of the one to use; empty: policy's choice.
 	Credential string
+	// Subject is the token (JWT) by which the caller proved who it is; zero: it did
+	// by another way.
+	Subject secret.Value
 	// Host is sent instead of the URL's; policy must grant it.
 	Host string
 	// Connection is the caller's own way to connect; policy must grant it. Nil:
@@ -164,6 +168,7 @@ type Call struct {
 	system string
 	// reported is what a rule in report mode would have refused.
 	reported string
+	scrub    scrub
 }
 
 // hop is one stop of the redirect chain.
@@ -178,5 +183,6 @@ type hop struct {
 	chain    *chain
 	limits   limits
 	// retry is the route's, or the caller's within its bounds.
-	retry *policy.Retry
+	retry     *policy.Retry
+	challenge challenge
 }

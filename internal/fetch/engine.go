@@ -25,8 +25,8 @@ type Config struct {
 	Pools *egress.Pools
 	// UserAgent is sent where the caller gives none. Required.
 	UserAgent string
-	// Secrets reads what credentials are made of; nil: there are none.
-	Secrets auth.Secrets
+	// Keep makes what proves who we are; nil: no call carries a credential.
+	Keep *auth.Keep
 	// Reported is told of each hop that a rule in report mode would have refused;
 	// nil: nobody is.
 	Reported func(ctx context.Context, r Report)
@@ -44,12 +44,14 @@ type Engine struct {
 	// The values of headers that are sent unasked, shared by all requests.
 	userAgent, acceptEncoding []string
 	rateWindow                time.Duration
-	secrets                   auth.Secrets
+	keep                      *auth.Keep
 	reported                  func(context.Context, Report)
 	observer                  func(context.Context, *Finished)
 	// What outlives a snapshot, by upstream.
 	budgets budgets
 	spooled atomic.Int64 // bytes that uploads keep to be sent again
+	// scrubbers are shared by calls with the same secrets.
+	scrubbers scrubbers
 	// random draws from [0, 1).
 	random func() float64
 	slots  slotsOf
@@ -78,7 +80,7 @@ func New(cfg Config) *Engine {
 		userAgent:      []string{cfg.UserAgent},
 		acceptEncoding: []string{content.AcceptEncoding()},
 		rateWindow:     cmp.Or(cfg.RateWindow, rateWindow),
-		secrets:        cfg.Secrets,
+		keep:           cfg.Keep,
 		reported:       cfg.Reported,
 		observer:       cfg.Finished,
 		random:         rand.Float64,
@@ -108,6 +110,9 @@ func (e *Engine) Use(s *policy.Snapshot) {
 	e.budgets.prune(keep)
 	e.slots.prune(keep)
 	e.pools.Prune(upstreams)
+	if e.keep != nil {
+		e.keep.Prune(s.Credentials())
+	}
 }
 
 // Snapshot gives the policy in force.
@@ -208,6 +213,9 @@ func (c *Call) enter(route *policy.Route) error {
 		return err
 	}
 	if err := granted(c.req, route); err != nil {
+		return err
+	}
+	if err := c.mayProve(c.hop); err != nil {
 		return err
 	}
 	return checkRequest(c.req, c.req.Body, route)

@@ -53,7 +53,7 @@ func (e *Engine) Explain(ctx context.Context, req *Request, resolve bool) *Expla
 	err = c.enter(d.Route)
 	out.Settings = c.effective()
 	out.Schedule = c.schedule()
-	if cred := d.Route.Credential; cred != nil && cred.GoesTo(req.URL) {
+	if cred := c.credential(c.hop); cred != nil {
 		out.Credential = cred.Name
 	}
 	if err != nil {

@@ -31,7 +31,7 @@ type effects struct {
 func (c *Call) effective() []Setting {
 	x := &effects{c: c, route: c.hop.route}
 	x.add("mode", false, x.route.Upstream.Mode())
-	x.add("credential", c.req.Credential != "", credentialText(x.route.Credential, c.hop.url))
+	x.add("credential", c.req.Credential != "", credentialText(c))
 	x.clocks()
 	x.retry()
 	x.redirects()

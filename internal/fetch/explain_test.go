@@ -82,7 +82,7 @@ func TestExplainTellsWhereSettingsComeFrom(t *testing.T) {
 		{"timeouts.tls", "5s", "built in"},
 		{"timeouts.first_byte", "off", "built in"},
 		{"min_rate", "none", "built in"},
-		{"credential", "github-token", "upstream github"},
+		{"credential", "github-token (bearer)", "upstream github"},
 		{"retry.max_attempts", "2", "request"},
 		{"retry.backoff.jitter", "equal", "upstream github"},
 		{"retry.read", "1", "request"},

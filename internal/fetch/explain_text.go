@@ -7,18 +7,21 @@ import (
 
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
-	"github.com/fetchsvc/fetchsvc/internal/target"
 )
 
-// credentialText is what calls of u carry.
-func credentialText(c *policy.Credential, u target.URL) string {
+// credentialText is what c carries.
+func credentialText(c *Call) string {
+	h := c.hop
+	cred := chosen(c.req, h.route)
 	switch {
-	case c == nil:
+	case cred == nil:
 		return "none"
-	case !c.GoesTo(u):
-		return "none, " + c.Name + " is not bound to " + u.Scheme + "://" + u.HostPort()
+	case !cred.GoesTo(h.method, h.url):
+		return "none, " + cred.Name + " is not bound to " + h.method + " " + h.url.Place()
+	case c.credential(h) == nil:
+		return "none, the caller's own " + ownProof(h.header, cred) + " is kept"
 	}
-	return c.Name
+	return cred.Words()
 }
 
 func grantsText(g policy.Grants) string {

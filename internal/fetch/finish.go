@@ -19,7 +19,11 @@ func (c *Call) finish(res *http.Response, out *Response) error {
 	c.head(res, out)
 	out.Trailer = res.Trailer
 	out.Body, out.Truncated = body.data, body.truncated
-	if err := c.decode(out); err != nil {
+	err := c.decode(out)
+	if err == nil {
+		err = c.scrubWhole(out)
+	}
+	if err != nil {
 		f := fault.From(err)
 		c.tries.attempts[len(c.tries.attempts)-1].Err = f
 		return f
@@ -86,10 +90,10 @@ func (c *Call) decode(out *Response) error {
 	return nil
 }
 
-// keepCoded: the caller wants it so, nobody knows the coding, or it is a part,
+// keepCoded: the caller wants it so, and it need not be scrubbed, nobody knows the coding, or it is a part,
 // which does not decode by itself.
 func (c *Call) keepCoded(status int, coding string, known bool) bool {
-	return c.req.KeepCoded || status == http.StatusPartialContent || coding != "" && !known
+	return c.req.KeepCoded && !c.scrubs() || status == http.StatusPartialContent || coding != "" && !known
 }
 
 // decodePrefix gives what the beginning of a coded body decodes to.

@@ -103,6 +103,9 @@ func (c *Call) planHop(ctx context.Context, status int, to target.URL) redirectP
 	if !bodyDropped {
 		c.placeKey(next)
 	}
+	if err := c.mayProve(next); err != nil {
+		return redirectPlan{err: fault.Newf(fault.PolicyDenied, "a redirect was refused: %s", fault.From(err).Message)}
+	}
 	return plan
 }
 

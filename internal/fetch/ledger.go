@@ -38,11 +38,15 @@ type Attempt struct {
 	Reused  bool
 	// Proxy is what it went through, as scheme://host:port; empty: nothing.
 	Proxy string
-	// Credential is the name of what was applied; empty: nothing was.
+	// Credential is the name of what was applied, with a pool's member behind a slash;
+	// empty: nothing was. Secret are the headers that hold what it put there.
 	Credential string
-	Proto      string
-	Timings    Timings
-	Wire       fault.Wire
+	Secret     []string
+	// Scrubbed is how often the answer had that in it.
+	Scrubbed int
+	Proto    string
+	Timings  Timings
+	Wire     fault.Wire
 	// Status is 0 if no head came.
 	Status int
 	// Err is why there is no usable response.

@@ -119,6 +119,11 @@ func (r *resumption) again(headers http.Header, refuse func(*http.Response) stri
 		c.tries.before = v.pause
 		c.tries.limit(time.Now(), c.tries.total) // its head has that long; the stream's own total is spent
 		res, err := c.tries.next(r.ctx, c, Resume)
+		if why := c.hop.challenged(); why != "" && err == nil {
+			discard(res.Body)
+			c.tries.before = pause{why: why}
+			res, err = c.tries.next(r.ctx, c, Challenge)
+		}
 		if err != nil {
 			if r.ctx.Err() != nil {
 				return r.interrupted(broke, err)

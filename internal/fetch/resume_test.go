@@ -388,7 +388,7 @@ func TestResumeIdle(t *testing.T) {
 		c.Stall()
 	}
 	req := request(t, "GET", testpeer.Raw(t, testpeer.InTurn(stalls, part(4, 9, `Etag: "v1"`))).URL+"/")
-	req.Timeouts.Idle = 30 * time.Millisecond
+	req.Timeouts.Idle = 200 * time.Millisecond
 	got, res, err := streamed(t.Context(), t, newEngine(t, resuming("")), req)
 	if err != nil || string(got) != "0123456789" || res.Attempts[0].Err.Kind != fault.IdleTimeout {
 		t.Errorf("got %q, %v, want it resumed", got, err)
@@ -398,14 +398,15 @@ func TestResumeIdle(t *testing.T) {
 // TestResumeOutlivesTotal: total is for the first head only; each resumption has
 // as long for its own.
 func TestResumeOutlivesTotal(t *testing.T) {
+	t.Parallel()
 	slow := func(c *testpeer.RawConn) {
 		c.ReadRequest()
 		c.Write(begun + strong + "Content-Length: 10\r\n\r\n0123")
-		c.Pause(400 * time.Millisecond)
+		c.Pause(ample + ample/10)
 		c.Linger()
 	}
 	req := request(t, "GET", testpeer.Raw(t, testpeer.InTurn(slow, part(4, 9, `Etag: "v1"`))).URL+"/")
-	req.Timeouts.Total = 300 * time.Millisecond
+	req.Timeouts.Total = ample
 	got, _, err := streamed(t.Context(), t, newEngine(t, resuming("")), req)
 	if err != nil || string(got) != "0123456789" {
 		t.Errorf("got %q, %v, want it resumed", got, err)
@@ -416,11 +417,12 @@ func TestResumeOutlivesTotal(t *testing.T) {
 // attempt clock, or after as long as total is.
 func TestResumeStalls(t *testing.T) {
 	for name, tweak := range map[string]func(*Request){
-		"attempt":    func(r *Request) { r.Timeouts.Attempt = 50 * time.Millisecond },
-		"first_byte": func(r *Request) { r.Timeouts.FirstByte = 50 * time.Millisecond },
-		"total":      func(r *Request) { r.Timeouts.Total = time.Second },
+		"attempt":    func(r *Request) { r.Timeouts.Attempt = ample },
+		"first_byte": func(r *Request) { r.Timeouts.FirstByte = ample },
+		"total":      func(r *Request) { r.Timeouts.Total = ample },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			srv := testpeer.Raw(t, testpeer.InTurn(cutAt(4, strong), testpeer.StallOnAccept, part(4, 9, `Etag: "v1"`)))
 			req := request(t, "GET", srv.URL+"/")
 			tweak(req)

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fetchsvc/fetchsvc/internal/auth"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
 )
@@ -77,15 +76,16 @@ func (e *Engine) share(up *policy.Upstream) (s shared) {
 // chain is both rings, compiled for one route of one snapshot.
 type chain struct {
 	shared
-	call CallFunc
-	try  TryFunc
+	proofs *proofs // nil: there are none
+	call   CallFunc
+	try    TryFunc
 }
 
 func (e *Engine) compile(r *policy.Route, s shared) *chain {
 	if r.Retry.MaxAttempts.Max <= 1 && r.Resume == (policy.Resume{}) {
 		s.budget = nil // nothing to count
 	}
-	c := &chain{shared: s}
+	c := &chain{shared: s, proofs: e.proofsOf(r)}
 	tries := e.tryRing()
 	for i := len(tries) - 1; i >= 0; i-- {
 		c.try = tries[i].wrap(r, c.try)
@@ -95,24 +95,6 @@ func (e *Engine) compile(r *policy.Route, s shared) *chain {
 		c.call = calls[i].wrap(s, c.call)
 	}
 	return c
-}
-
-// sign applies the route's credential, last of all.
-func (e *Engine) sign(r *policy.Route, next TryFunc) TryFunc {
-	if r.Credential == nil {
-		return next
-	}
-	signer := auth.New(r.Credential, e.secrets)
-	return func(ctx context.Context, t *Try) (*http.Response, error) {
-		if !r.Credential.GoesTo(t.hop.url) {
-			return next(ctx, t)
-		}
-		t.entry.Credential = r.Credential.Name
-		if err := signer.Sign(t.request); err != nil {
-			return nil, err
-		}
-		return next(ctx, t)
-	}
 }
 
 // send is the innermost: it hands the request to the upstream's pool, which is

@@ -60,6 +60,7 @@ func (e *Engine) Open(ctx context.Context, req *Request) (*Live, *Response, erro
 		c.account(&l.Response)
 		return nil, &l.Response, fault.From(err)
 	}
+	l.scrubStream()
 	c.account(&l.Response)
 	return l, nil, nil
 }
@@ -150,7 +151,9 @@ func (l *Live) Total() int64 { return l.total }
 // End completes the Response after Read gave io.EOF, and closes the body.
 func (l *Live) End() *Response {
 	l.Close()
-	l.Trailer = l.res.Trailer
+	if l.Trailer = l.res.Trailer; l.call.scrubs() {
+		l.try.entry.Scrubbed += l.call.scrubFields(l.Trailer)
+	}
 	return &l.Response
 }
 

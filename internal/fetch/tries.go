@@ -12,7 +12,7 @@ import (
 // Reason says why a request was put on the wire.
 type Reason uint8
 
-// The reasons. Hedges and challenges have their own when they come.
+// The reasons. Hedges have their own when they come.
 const (
 	// First is the hop's first.
 	First Reason = iota + 1
@@ -20,6 +20,9 @@ const (
 	Again
 	// Resend is the transport's own: it lost its connection before an answer.
 	Resend
+	// Challenge is once more with a fresh proof, after the upstream refused the one
+	// before. It is no retry of the policy's.
+	Challenge
 	// Resume continues a body that broke off.
 	Resume
 )
@@ -93,8 +96,17 @@ func retry(ctx context.Context, c *Call) (*http.Response, error) {
 	if b := c.hop.chain.budget; b != nil {
 		b.note(time.Now())
 	}
-	for reason := First; ; reason = Again {
+	if err := c.digestible(ctx); err != nil {
+		return nil, err
+	}
+	for reason := First; ; {
 		res, err := t.next(ctx, c, reason)
+		reason = Again
+		if why := c.hop.challenged(); why != "" && err == nil {
+			discard(res.Body)
+			t.before, reason = pause{why: why}, Challenge
+			continue
+		}
 		if err != nil && t.stale(fault.From(err), c.hop.body) {
 			t.before = pause{why: "an idle connection was found dead"}
 			continue

@@ -16,7 +16,7 @@ func TestExplainOfAnUnboundHost(t *testing.T) {
 		if x.Fault != nil || x.Credential != want {
 			t.Errorf("%s: got %v with credential %q, want %q", url, x.Fault, x.Credential, want)
 		}
-		if got := settingsOf(x)["credential"].Value; (got == "token") != (want != "") {
+		if got := settingsOf(x)["credential"].Value; (got == "token (bearer)") != (want != "") {
 			t.Errorf("%s: the setting is %q", url, got)
 		}
 		req.Credential = "token"

@@ -30,14 +30,15 @@ func (u *slowUpload) Read(p []byte) (int, error) {
 // TestTotalBeginsBehindTheUpload: an upload may take longer than total, also that
 // of a stricter upstream which a redirect leads to.
 func TestTotalBeginsBehindTheUpload(t *testing.T) {
+	t.Parallel()
 	e := newEngine(t, `
 upstreams:
-  - {name: first, hosts: ["127.0.0.1:*"], schemes: [http], unsafe_allow_addresses: [127.0.0.0/8], timeouts: {total: 2s}}
-  - {name: strict, hosts: ["localhost:*"], schemes: [http], unsafe_allow_addresses: [127.0.0.0/8, "::1"], timeouts: {total: 1s}}
+  - {name: first, hosts: ["127.0.0.1:*"], schemes: [http], unsafe_allow_addresses: [127.0.0.0/8], timeouts: {total: 4s}}
+  - {name: strict, hosts: ["localhost:*"], schemes: [http], unsafe_allow_addresses: [127.0.0.0/8, "::1"], timeouts: {total: 2s}}
 `)
 	next := strings.Replace(testpeer.Echo(t).URL, "127.0.0.1", "localhost", 1)
 	req := request(t, "POST", testpeer.Raw(t, testpeer.RedirectTo(303, next+"/")).URL+"/")
-	req.Body = &slowUpload{pause: 1200 * time.Millisecond, rest: strings.NewReader("payload")}
+	req.Body = &slowUpload{pause: ample + ample/10, rest: strings.NewReader("payload")}
 	live, tried, err := e.Open(t.Context(), req)
 	if err != nil {
 		t.Fatalf("%v after %d attempts, want the redirect followed", err, len(tried.Attempts))

@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,7 +39,7 @@ func (s *attemptSlab) fill(a *fetch.Attempt) *fetchsvcv1.Attempt {
 	out.Method, out.Url, out.Headers = a.Method, a.URL.Redacted(), s.sentHeaders(a)
 	out.Address, out.ConnectionReused, out.HttpVersion = a.Address, a.Reused, a.Proto
 	out.Timings, out.Wire, out.Status = s.fillTimings(&a.Timings), wires[a.Wire], int32(a.Status)
-	out.BytesSent, out.BytesReceived = a.BytesSent, a.BytesReceived
+	out.BytesSent, out.BytesReceived, out.Scrubbed = a.BytesSent, a.BytesReceived, int32(a.Scrubbed)
 	out.WaitReason, out.Stopped, out.Credential, out.Proxy = a.WaitReason, a.Stopped, a.Credential, a.Proxy
 	if a.Wait > 0 {
 		out.Wait = durationpb.New(a.Wait)
@@ -63,7 +64,9 @@ func (s *attemptSlab) sentHeaders(a *fetch.Attempt) []*fetchsvcv1.Field {
 	case a.Length < 0 && a.Proto != "2":
 		out = append(out, &fetchsvcv1.Field{Name: "Transfer-Encoding", Value: "chunked"})
 	}
-	return append(out, headerFields(a.Header, true)...)
+	return append(out, headerFields(a.Header, func(name string) bool {
+		return secretHeader(name) || slices.Contains(a.Secret, name)
+	})...)
 }
 
 // sendsZeroLength: RFC 9110 section 8.6 wants a length where the method has a
@@ -73,10 +76,11 @@ func sendsZeroLength(method string) bool {
 }
 
 var reasons = map[fetch.Reason]fetchsvcv1.Attempt_Reason{
-	fetch.First:  fetchsvcv1.Attempt_FIRST,
-	fetch.Again:  fetchsvcv1.Attempt_RETRY,
-	fetch.Resume: fetchsvcv1.Attempt_RESUME,
-	fetch.Resend: fetchsvcv1.Attempt_RESEND,
+	fetch.First:     fetchsvcv1.Attempt_FIRST,
+	fetch.Again:     fetchsvcv1.Attempt_RETRY,
+	fetch.Challenge: fetchsvcv1.Attempt_CHALLENGE,
+	fetch.Resume:    fetchsvcv1.Attempt_RESUME,
+	fetch.Resend:    fetchsvcv1.Attempt_RESEND,
 }
 
 var wires = map[fault.Wire]fetchsvcv1.Attempt_Wire{
@@ -118,7 +122,7 @@ func historyProto(in []fetch.Hop, redact bool) []*fetchsvcv1.Hop {
 			out[i].Url, out[i].Location = h.URL.Redacted(), ""
 			continue
 		}
-		out[i].Headers, out[i].Cookies = headerFields(h.Header, false), cookiesProto(h.Header)
+		out[i].Headers, out[i].Cookies = headerFields(h.Header, nil), cookiesProto(h.Header)
 	}
 	return out
 }

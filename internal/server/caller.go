@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/fetchsvc/fetchsvc/internal/identity"
+	"github.com/fetchsvc/fetchsvc/internal/secret"
 )
 
 // Verifier says who calls. *identity.Verifier is one.
@@ -26,6 +27,13 @@ type caller struct {
 	how, rpc string
 	// claims are those of its token; nil: it had none.
 	claims map[string]any
+	// token is what it proved that by, if that was a JWT: what may be exchanged for
+	// another on its behalf.
+	token secret.Value
+	// quota is what the call was counted on, nil if it was not, and seated that it has
+	// a place there.
+	quota  *quota
+	seated bool
 }
 
 // AuthType is the word for how the caller is known: by this service.
@@ -70,7 +78,11 @@ func (i *interceptors) identify(ctx context.Context, given proof) (context.Conte
 	if err != nil {
 		return ctx, err
 	}
-	return withCaller(ctx, id), nil
+	ctx = withCaller(ctx, id)
+	if id.How == identity.ByJWT {
+		callerOf(ctx).token = secret.NewValue(given.token)
+	}
+	return ctx, nil
 }
 
 func withCaller(ctx context.Context, id identity.Identity) context.Context {

@@ -40,7 +40,7 @@ func newField(name, value string) *fetchsvcv1.Field {
 
 // headerFields lists h by name, the values of a name in their order. All fields
 // share one allocation.
-func headerFields(h http.Header, redact bool) []*fetchsvcv1.Field {
+func headerFields(h http.Header, secret func(name string) bool) []*fetchsvcv1.Field {
 	if len(h) == 0 {
 		return nil
 	}
@@ -53,7 +53,7 @@ func headerFields(h http.Header, redact bool) []*fetchsvcv1.Field {
 	sort.Strings(names)
 	fields, out := make([]fetchsvcv1.Field, n), make([]*fetchsvcv1.Field, 0, n)
 	for _, name := range names {
-		hide := redact && secretHeader(name)
+		hide := secret != nil && secret(name)
 		for _, value := range h[name] {
 			f := &fields[len(out)]
 			f.Name = name

@@ -49,7 +49,7 @@ func buildRequest(in *fetchsvcv1.FetchRequest, by *caller) (*fetch.Request, erro
 
 func (b *builder) request(in *fetchsvcv1.FetchRequest, by *caller) (*fetch.Request, error) {
 	req := &fetch.Request{
-		Caller: by.name, Claims: by.claims, Method: b.method(in.GetMethod()), URL: b.url(in),
+		Caller: by.name, Claims: by.claims, Subject: by.token, Method: b.method(in.GetMethod()), URL: b.url(in),
 		Timeouts: timeouts(in.GetTimeouts()), Retry: retryOf(in.GetRetry()), Redirects: redirects(in.GetRedirects()),
 		MaxResponseBytes: in.GetMaxResponseBytes(), AllowTruncated: in.GetAllowTruncated(),
 		KeepCoded:    in.GetDecode() == fetchsvcv1.Decode_NONE,

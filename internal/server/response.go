@@ -29,7 +29,7 @@ func responseProto(res *fetch.Response, in *fetchsvcv1.FetchRequest, as fetchsvc
 func headProto(res *fetch.Response) *fetchsvcv1.FetchResponse {
 	return &fetchsvcv1.FetchResponse{
 		Status: int32(res.Status), Reason: strings.ToValidUTF8(res.Reason, "\uFFFD"), HttpVersion: res.Proto,
-		Headers: headerFields(res.Header, false), Url: res.URL.String(), History: historyProto(res.History, false),
+		Headers: headerFields(res.Header, nil), Url: res.URL.String(), History: historyProto(res.History, false),
 		Links: linksProto(res.Header, res.URL.String()), Cookies: cookiesProto(res.Header),
 		Decoded: res.Decoded, Upstream: res.Upstream, RedirectStopped: res.RedirectStopped,
 	}
@@ -37,7 +37,7 @@ func headProto(res *fetch.Response) *fetchsvcv1.FetchResponse {
 
 // endProto adds what is known when the body has come.
 func endProto(out *fetchsvcv1.FetchResponse, res *fetch.Response, decoded int64) {
-	out.Trailers, out.Attempts = headerFields(res.Trailer, false), attemptsProto(res.Attempts)
+	out.Trailers, out.Attempts = headerFields(res.Trailer, nil), attemptsProto(res.Attempts)
 	out.Elapsed, out.BytesSent, out.BytesReceived = durationpb.New(res.Elapsed), res.BytesSent, res.BytesReceived
 	out.BytesDecoded, out.Truncated = decoded, res.Truncated
 }

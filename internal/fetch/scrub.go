@@ -1,0 +1,147 @@
+package fetch
+
+import (
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/fetchsvc/fetchsvc/internal/content"
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+	"github.com/fetchsvc/fetchsvc/internal/policy"
+	"github.com/fetchsvc/fetchsvc/internal/secret"
+)
+
+// scrub is what a call looks for in its answers: what credentials put into its
+// requests so far, over all hops.
+type scrub struct {
+	values []string
+	by     *content.Scrubber    // nil: nothing is looked for
+	stream *content.ScrubReader // before a body that is handed on as it comes
+}
+
+// confide notes what a request has in it.
+func (c *Call) confide(h *hop, values []secret.Value) {
+	if h.upstream.Scrub == policy.ScrubOff {
+		return
+	}
+	s := &c.scrub
+	news := false
+	for _, v := range values {
+		if text := v.Reveal(); !slices.Contains(s.values, text) {
+			s.values, news = append(s.values, text), true
+		}
+	}
+	if !news {
+		return
+	}
+	s.by = c.engine.scrubbers.get(s.values)
+	if s.stream != nil {
+		s.stream.Use(s.by)
+	}
+}
+
+// scrubs says that the hop's answer is looked through.
+func (c *Call) scrubs() bool { return c.scrub.by != nil && c.hop.upstream.Scrub != policy.ScrubOff }
+
+// scrubHead takes what the credential put into the request out of the answer's
+// head, before anything else reads that.
+func (t *Try) scrubHead(res *http.Response) error {
+	if !t.call.scrubs() {
+		return nil
+	}
+	found := t.call.scrubFields(res.Header)
+	var n int
+	res.Status, n = t.call.scrub.by.Text(res.Status)
+	return t.call.echoed(t.entry, found+n, "head")
+}
+
+// scrubFields scrubs the values of h, whose slices are the answer's own.
+func (c *Call) scrubFields(h http.Header) (found int) {
+	for _, values := range h {
+		for i, v := range values {
+			clean, n := c.scrub.by.Text(v)
+			if n > 0 {
+				values[i], found = clean, found+n
+			}
+		}
+	}
+	return found
+}
+
+// scrubWhole does the same for an answer that was read whole and decoded.
+func (c *Call) scrubWhole(out *Response) error {
+	if !c.scrubs() {
+		return nil
+	}
+	found := c.scrub.by.Bytes(out.Body) + c.scrubFields(out.Trailer)
+	return c.echoed(c.tries.attempts[len(c.tries.attempts)-1], found, "body")
+}
+
+// echoed writes down that the answer's part had secrets in it, and refuses it where
+// policy says so.
+func (c *Call) echoed(a *Attempt, found int, part string) error {
+	if found == 0 {
+		return nil
+	}
+	a.Scrubbed += found
+	if c.hop.upstream.Scrub != policy.ScrubRefuse {
+		return nil
+	}
+	return fault.Newf(fault.SecretEchoed, "the answer's %s has in it what credential %q put into the request, and policy refuses such answers (scrub: refuse)", part, a.Credential)
+}
+
+// scrubbedBody is a decoded body without secrets.
+type scrubbedBody struct {
+	io.Closer
+	live *Live
+	*content.ScrubReader
+	seen int // of what was found
+}
+
+// scrubStream puts the scrubber before the decoded body.
+func (l *Live) scrubStream() {
+	c := l.call
+	if !c.scrubs() {
+		return
+	}
+	c.scrub.stream = c.scrub.by.Reader(l.body)
+	l.body = &scrubbedBody{Closer: l.body, live: l, ScrubReader: c.scrub.stream}
+}
+
+func (b *scrubbedBody) Read(p []byte) (int, error) {
+	n, err := b.ScrubReader.Read(p)
+	if more := b.Found() - b.seen; more > 0 {
+		b.seen += more
+		if refused := b.live.call.echoed(b.live.try.entry, more, "body"); refused != nil {
+			return 0, refused
+		}
+	}
+	return n, err
+}
+
+// mostScrubbers bounds how many are kept.
+const mostScrubbers = 1024
+
+// scrubbers keeps those that were made: calls with the same secrets share one.
+type scrubbers struct {
+	mu   sync.Mutex
+	made map[string]*content.Scrubber
+}
+
+func (s *scrubbers) get(values []string) *content.Scrubber {
+	key := strings.Join(values, "\x00")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	made, ok := s.made[key]
+	if ok {
+		return made
+	}
+	if s.made == nil || len(s.made) >= mostScrubbers {
+		s.made = map[string]*content.Scrubber{} // tokens come and go
+	}
+	made = content.NewScrubber(values)
+	s.made[key] = made
+	return made
+}

@@ -1,0 +1,137 @@
+package fetch
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/fetchsvc/fetchsvc/internal/auth"
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+)
+
+// echo answers with what it was sent, in the head, the body and the trailer.
+func echo(w http.ResponseWriter, r *http.Request) {
+	own := r.Header.Get("Authorization")
+	w.Header().Set("X-Echo", own)
+	w.Header().Set("Trailer", "X-Behind")
+	body := []byte("you sent " + own + ", thanks")
+	if strings.Contains(r.URL.Path, "gzip") {
+		w.Header().Set("Content-Encoding", "gzip")
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		_, _ = z.Write(body)
+		_ = z.Close()
+		body = b.Bytes()
+	}
+	for _, b := range body { // in chunks of a byte
+		_, _ = w.Write([]byte{b})
+		_ = http.NewResponseController(w).Flush()
+	}
+	w.Header().Set("X-Behind", own)
+}
+
+// TestAnswersAreScrubbed: what the credential put into the request is in no part of
+// the answer, through both doors, coded or not, whatever the caller asks for.
+func TestAnswersAreScrubbed(t *testing.T) {
+	const canary, clean = "main-token-canary", "you sent Bearer *****************, thanks"
+	e := proving(t, serve(t, echo), "    credential: main")
+	addr := e.Snapshot().Upstreams[0].Hosts[0]
+	for _, path := range []string{"/plain", "/gzip"} {
+		for _, keepCoded := range []bool{false, true} {
+			t.Run(fmt.Sprint(path, keepCoded), func(t *testing.T) {
+				req := request(t, "GET", "http://"+addr+path)
+				req.KeepCoded = keepCoded
+				res, err := e.Do(t.Context(), req)
+				if err != nil || string(res.Body) != clean {
+					t.Fatalf("Do: got %q (%v)", res.Body, err)
+				}
+				holds(t, canary, res.Header, res.Trailer)
+				if n := res.Attempts[0].Scrubbed; n != 3 {
+					t.Errorf("Do: the ledger counts %d, want 3: head, body, trailer", n)
+				}
+				live, _, err := e.Open(t.Context(), req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(live)
+				if err != nil || string(body) != clean {
+					t.Errorf("Open: got %q (%v)", body, err)
+				}
+				end := live.End()
+				holds(t, canary, end.Header, end.Trailer)
+				if n := end.Attempts[0].Scrubbed; n != 3 {
+					t.Errorf("Open: the ledger counts %d, want 3", n)
+				}
+			})
+		}
+	}
+}
+
+func holds(t *testing.T, canary string, headers ...http.Header) {
+	t.Helper()
+	for _, h := range headers {
+		if len(h) == 0 || strings.Contains(fmt.Sprint(h), canary) {
+			t.Errorf("the headers are %v", h)
+		}
+	}
+}
+
+// TestEchoesAreRefused: where policy says so, the call fails instead.
+func TestEchoesAreRefused(t *testing.T) {
+	for part, h := range map[string]http.HandlerFunc{
+		"head": func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-Echo", r.Header.Get("Authorization")) },
+		"body": mirror,
+	} {
+		addr := serve(t, h)
+		e := proving(t, addr, "    credential: main\n    scrub: refuse")
+		_, err := e.Do(t.Context(), request(t, "GET", "http://"+addr+"/"))
+		if !errors.Is(err, fault.SecretEchoed) || strings.Contains(err.Error(), "canary") {
+			t.Errorf("Do, %s: got %v, want SECRET_ECHOED", part, err)
+		}
+		live, _, err := e.Open(t.Context(), request(t, "GET", "http://"+addr+"/"))
+		if err == nil {
+			var body []byte
+			body, err = io.ReadAll(live)
+			live.Close()
+			if bytes.Contains(body, []byte("canary")) {
+				t.Errorf("Open, %s: got %q", part, body)
+			}
+		}
+		if !errors.Is(err, fault.SecretEchoed) {
+			t.Errorf("Open, %s: got %v, want SECRET_ECHOED", part, err)
+		}
+	}
+}
+
+// TestScrubOff: policy may let an upstream's answers be as they are.
+func TestScrubOff(t *testing.T) {
+	addr := serve(t, mirror)
+	e := proving(t, addr, "    credential: main\n    scrub: \"off\"")
+	res, err := e.Do(t.Context(), request(t, "GET", "http://"+addr+"/"))
+	if err != nil || !strings.Contains(string(res.Body), "main-token-canary") {
+		t.Errorf("got %q (%v)", res.Body, err)
+	}
+}
+
+// TestScrubKnowsTheTokensBefore: an answer may echo what an earlier request of the
+// call had.
+func TestScrubKnowsTheTokensBefore(t *testing.T) {
+	seen := ""
+	addr := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		seen += r.Header.Get("Authorization") + "\n"
+		if strings.Count(seen, "\n") == 1 {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+		_, _ = io.WriteString(w, seen)
+	})
+	e := signWith(proving(t, addr, "    credential: main"), &fakeSigner{verdict: on401(auth.Verdict{Again: true, Why: "fresh"})})
+	res, err := e.Do(t.Context(), request(t, "GET", "http://"+addr+"/"))
+	if err != nil || strings.Contains(string(res.Body), "token-number") || strings.Count(string(res.Body), "*") != 2*len("token-number-1") {
+		t.Errorf("got %q (%v)", res.Body, err)
+	}
+}
