@@ -97,8 +97,8 @@ func bodyRows() []row {
 		{name: "stalled body, GET", retry: two, more: idle100, peer: raw(testpeer.StallMidBody), want: "first IDLE_TIMEOUT? again IDLE_TIMEOUT? = IDLE_TIMEOUT", safe: true, stopped: "MAX_ATTEMPTS", arrived: 2},
 		{name: "stalled body, POST", method: "POST", more: idle100, peer: raw(testpeer.StallMidBody), want: "first IDLE_TIMEOUT? = IDLE_TIMEOUT", stopped: "NOT_REPEATABLE", arrived: 1},
 		{name: "stalled body, stream", open: true, more: idle100, peer: raw(testpeer.StallMidBody), want: "first IDLE_TIMEOUT? = IDLE_TIMEOUT", safe: true, arrived: 1},
-		{name: "no body in time", retry: two, more: attempt2s, peer: raw(testpeer.StallBeforeBody), want: "first ATTEMPT_TIMEOUT? again ATTEMPT_TIMEOUT? = ATTEMPT_TIMEOUT", safe: true, stopped: "MAX_ATTEMPTS", arrived: 2},
-		{name: "no body before the total", more: "timeouts: {total: 2s}", peer: raw(testpeer.StallBeforeBody), want: "first TOTAL_TIMEOUT? = TOTAL_TIMEOUT", safe: true, arrived: 1},
+		{name: "no body in time", retry: two, more: attempt5s, peer: raw(testpeer.StallBeforeBody), want: "first ATTEMPT_TIMEOUT? again ATTEMPT_TIMEOUT? = ATTEMPT_TIMEOUT", safe: true, stopped: "MAX_ATTEMPTS", arrived: 2},
+		{name: "no body before the total", more: "timeouts: {total: 5s}", peer: raw(testpeer.StallBeforeBody), want: "first TOTAL_TIMEOUT? = TOTAL_TIMEOUT", safe: true, arrived: 1},
 		{name: "h2 cut body, GET", peer: http2Peer(cut, status(indexOf200)), want: "first BODY_CUT_SHORT? again 200 = 200", arrived: 2},
 		{name: "h2 cut body, stream", open: true, peer: http2Peer(cut, status(indexOf200)), want: cutOnce, safe: true, arrived: 1},
 		{name: "half a gzip", peer: raw(testpeer.GzipTruncated), want: "first BAD_CONTENT_CODING? = BAD_CONTENT_CODING", arrived: 1},
@@ -152,8 +152,8 @@ func uploadRows() []row {
 		{name: "reset in the upload, PUT", method: "PUT", size: large, more: size, peer: raw(torn, testpeer.OK), want: "first CONNECTION_RESET? again 200 = 200", arrived: 2},
 		{name: "reset in the upload, POST", method: "POST", size: large, more: size, peer: raw(torn, testpeer.OK), want: "first CONNECTION_RESET? = CONNECTION_RESET", stopped: "NOT_REPEATABLE", arrived: 1},
 		{name: "reset in the upload, POST with a key", method: "POST", key: "order-7", size: large, more: size, peer: raw(torn, testpeer.OK), want: "first CONNECTION_RESET? again 200 = 200", arrived: 2},
-		{name: "nobody reads the upload, PUT", method: "PUT", size: large, retry: "max_attempts: 2", more: attempt2s, peer: raw(testpeer.FreezeOnAccept), want: "first ATTEMPT_TIMEOUT? again ATTEMPT_TIMEOUT? = ATTEMPT_TIMEOUT", safe: true, stopped: "MAX_ATTEMPTS"},
-		{name: "nobody reads the upload, POST", method: "POST", size: large, more: attempt2s, peer: raw(testpeer.FreezeOnAccept), want: "first ATTEMPT_TIMEOUT? = ATTEMPT_TIMEOUT", stopped: "NOT_REPEATABLE"},
+		{name: "nobody reads the upload, PUT", method: "PUT", size: large, retry: "max_attempts: 2", more: attempt5s, peer: raw(testpeer.FreezeOnAccept), want: "first ATTEMPT_TIMEOUT? again ATTEMPT_TIMEOUT? = ATTEMPT_TIMEOUT", safe: true, stopped: "MAX_ATTEMPTS"},
+		{name: "nobody reads the upload, POST", method: "POST", size: large, more: attempt5s, peer: raw(testpeer.FreezeOnAccept), want: "first ATTEMPT_TIMEOUT? = ATTEMPT_TIMEOUT", stopped: "NOT_REPEATABLE"},
 		{name: "the body is whole each time", method: "PUT", size: 1 << 20, peer: wholeBodies(strings.Repeat("x", 1<<20)), want: "first 503 again 503 again 200 = 200", arrived: 3},
 	}
 }

@@ -62,10 +62,10 @@ type world struct {
 // rateWindow is what min_rate is measured over here; 10 s is long for a test.
 const rateWindow = 100 * time.Millisecond
 
-// attempt2s is long for a test too: what comes before the fault (a connection, the
+// attempt5s is long for a test too: what comes before the fault (a connection, the
 // request's head) must fit into the clock also where the machine is starved. So
 // it is for every clock that runs from before the request is sent.
-const attempt2s = "timeouts: {attempt: 2s}"
+const attempt5s = "timeouts: {attempt: 5s}"
 
 func (r row) policy() string {
 	retry := "backoff: {base: 1ms, max: 4ms}, budget: {unlimited: true}"
