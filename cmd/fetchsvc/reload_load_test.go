@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
+	"github.com/fetchsvc/fetchsvc/internal/testpeer"
 )
 
 // counted is an upstream that counts the connections that it was ever sent.
@@ -48,7 +49,7 @@ func newCounted(t testing.TB, answer http.HandlerFunc) *counted {
 func TestReloadsUnderLoad(t *testing.T) {
 	const reloads, workers = 200, 8
 	before := goleak.IgnoreCurrent()
-	t.Cleanup(func() { goleak.VerifyNone(t, before) }) // after all that follows
+	t.Cleanup(func() { testpeer.NoLeaks(t, before) }) // after all that follows
 	together := make(chan struct{})
 	held := make(chan struct{}, workers)
 	stays := newCounted(t, func(_ http.ResponseWriter, r *http.Request) {

@@ -22,7 +22,7 @@ import (
 func TestManyCallersHalfOfThemGone(t *testing.T) {
 	const calls = 2000
 	before := goleak.IgnoreCurrent()
-	t.Cleanup(func() { goleak.VerifyNone(t, before) }) // after the servers' own
+	t.Cleanup(func() { testpeer.NoLeaks(t, before) }) // after the servers' own
 	w := newWorld(t)
 	release := make(chan struct{})
 	slow := testpeer.Slow(t, release)

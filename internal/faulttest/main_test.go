@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/fetchsvc/fetchsvc/internal/testpeer"
 )
 
 // TestMain holds that nothing outlives the tests.
@@ -14,7 +14,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "16"); err != nil {
 		panic(err)
 	}
-	goleak.VerifyTestMain(m)
+	testpeer.Main(m)
 }
 
 // patience bounds every wait. It is no part of any assertion: generous, for loaded

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"io"
 	"net/http"
 	"slices"
@@ -45,6 +46,18 @@ func (c *Call) confide(h *hop, values []secret.Value) {
 // scrubs says that the hop's answer is looked through.
 func (c *Call) scrubs() bool { return c.scrub.by != nil && c.hop.upstream.Scrub != policy.ScrubOff }
 
+// scrubbed is an answer whose head has been scrubbed.
+func (t *Try) scrubbed(res *http.Response, err error) (*http.Response, error) {
+	if err != nil {
+		return nil, err
+	}
+	if err := t.scrubHead(res); err != nil {
+		_ = t.read.body.Close()
+		return nil, err
+	}
+	return res, nil
+}
+
 // scrubHead takes what the credential put into the request out of the answer's
 // head, before anything else reads that.
 func (t *Try) scrubHead(res *http.Response) error {
@@ -75,7 +88,11 @@ func (c *Call) scrubWhole(out *Response) error {
 	if !c.scrubs() {
 		return nil
 	}
-	found := c.scrub.by.Bytes(out.Body) + c.scrubFields(out.Trailer)
+	look := c.scrub.by.Bytes
+	if out.Truncated {
+		look = c.scrub.by.CutBytes
+	}
+	found := look(out.Body) + c.scrubFields(out.Trailer)
 	return c.echoed(c.tries.attempts[len(c.tries.attempts)-1], found, "body")
 }
 
@@ -89,7 +106,15 @@ func (c *Call) echoed(a *Attempt, found int, part string) error {
 	if c.hop.upstream.Scrub != policy.ScrubRefuse {
 		return nil
 	}
-	return fault.Newf(fault.SecretEchoed, "the answer's %s has in it what credential %q put into the request, and policy refuses such answers (scrub: refuse)", part, a.Credential)
+	return fault.Newf(fault.SecretEchoed, "the answer's %s has in it what credential %q put into the request, and policy refuses such answers (scrub: refuse)", part, c.lastCredential())
+}
+
+// lastCredential is the one that a request carried last: the hop may have none.
+func (c *Call) lastCredential() (name string) {
+	for _, a := range c.tries.attempts {
+		name = cmp.Or(a.Credential, name)
+	}
+	return name
 }
 
 // scrubbedBody is a decoded body without secrets.

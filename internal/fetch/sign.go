@@ -90,13 +90,13 @@ func (c *Call) mayProve(h *hop) error {
 
 // sign applies the hop's credential, last of all.
 func (e *Engine) sign(r *policy.Route, next TryFunc) TryFunc {
-	if e.keep == nil || r.Credential == nil && len(r.Choices) == 0 {
+	if e.keep == nil {
 		return next
 	}
 	return func(ctx context.Context, t *Try) (*http.Response, error) {
 		cred := t.call.credential(t.hop)
 		if cred == nil {
-			return next(ctx, t)
+			return t.scrubbed(next(ctx, t)) // a hop before this one may have carried one
 		}
 		for name := ownProof(t.request.Header, cred); name != ""; name = ownProof(t.request.Header, cred) {
 			delete(t.request.Header, name)

@@ -4,10 +4,9 @@ import (
 	"flag"
 	"io"
 	"log"
-	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/fetchsvc/fetchsvc/internal/testpeer"
 )
 
 // TestMain holds that nothing outlives the tests, on either side of the sockets.
@@ -17,13 +16,5 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	log.SetOutput(io.Discard) // net/http repeats there what peers say; the service has it at level debug
-	code := m.Run()
-	service.Close()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			println(err.Error())
-			code = 1
-		}
-	}
-	os.Exit(code)
+	testpeer.Main(m, service.Close)
 }

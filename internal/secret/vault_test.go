@@ -11,8 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/fetchsvc/fetchsvc/internal/testpeer"
 )
 
@@ -275,7 +273,7 @@ func TestOneFlight(t *testing.T) {
 }
 
 func TestCloseWaits(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer testpeer.NoLeaks(t)
 	w := newWorld(t, testpeer.VaultLease{}, nil)
 	asked := make(chan struct{}, 1)
 	w.peer.Answer(func(*http.Request) *testpeer.VaultAnswer {

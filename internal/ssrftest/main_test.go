@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/fetchsvc/fetchsvc/internal/testpeer"
 )
 
 // insideKey says that this process has a network of its own.
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 			}
 		}
 	}
-	goleak.VerifyTestMain(m)
+	testpeer.Main(m)
 }
 
 // TestWhereEveryAddressIsHere runs the attacks in a child whose network takes each

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/fetchsvc/fetchsvc/internal/testpeer"
 )
 
 // TestMain holds that nothing outlives the tests: every stream that they open is
@@ -15,7 +15,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "12"); err != nil {
 		panic(err)
 	}
-	goleak.VerifyTestMain(m)
+	testpeer.Main(m)
 }
 
 // patience bounds every wait. It is no part of any assertion: generous, for

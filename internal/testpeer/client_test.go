@@ -10,15 +10,13 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"go.uber.org/goleak"
 )
 
 // verifyNoLeak fails the test if its peers leave a goroutine behind. It comes
 // first in a test: cleanups run last in, first out.
 func verifyNoLeak(t *testing.T) {
 	t.Helper()
-	t.Cleanup(func() { goleak.VerifyNone(t) })
+	t.Cleanup(func() { NoLeaks(t) })
 }
 
 // newClient is net/http with nothing added: no redirects, no decoding.
