@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc/peer"
 
 	"github.com/fetchsvc/fetchsvc/internal/audit"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
@@ -34,7 +38,10 @@ func (o *auditOptions) flags(cmd *cobra.Command) {
 // auditLog is the log and where it is written; nil: there is none.
 type auditLog struct {
 	*audit.Log
-	file io.Closer // nil: it is not ours to close
+	file *audit.File // nil: it is not ours to close
+	log  *slog.Logger
+	// unhook ends the following of SIGHUP.
+	unhook func()
 }
 
 // open opens the log.
@@ -47,62 +54,67 @@ func (o *auditOptions) open(stdout io.Writer, log *slog.Logger) (*auditLog, erro
 	case o.path == "":
 		return nil, nil
 	}
-	cfg := audit.Config{W: stdout, Sample: o.sample, Chain: o.chain, Failed: func(err error) {
-		log.Error("the audit log cannot be written", "path", o.path, "error", err)
-	}}
-	if o.path == "-" {
-		return &auditLog{Log: audit.New(cfg)}, nil
-	}
-	f, err := os.OpenFile(o.path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("--audit: %w", err)
-	}
-	if o.chain {
-		if _, cfg.Last, err = audit.Verify(f, ""); err != nil {
-			_ = f.Close()
-			return nil, fmt.Errorf("--audit-chain: %s cannot be continued: %w; move it away", o.path, err)
+	cfg := audit.Config{W: stdout, Sample: o.sample, Chain: o.chain, Failed: func(lost int64, err error) {
+		if err != nil {
+			log.Error("the audit log cannot be written", "path", o.path, "error", err)
+			return
 		}
+		log.Warn("the audit log is written again", "path", o.path, "lost", lost)
+	}}
+	l := &auditLog{log: log, unhook: func() {}}
+	if o.path != "-" {
+		file, past, err := audit.OpenFile(o.path, o.chain, func(err error) {
+			if err != nil {
+				log.Error("the audit log cannot follow its path", "path", o.path, "error", err)
+				return
+			}
+			log.Info("the audit log goes on in a new file", "path", o.path)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("--audit: %w", err)
+		}
+		if past.Torn != "" {
+			log.Warn("the audit log goes on behind a torn line", "path", o.path, "torn", past.Torn)
+		}
+		cfg.W, cfg.Past, l.file = file, past, file
+		l.unhook = onHangup(file.Follow)
 	}
-	if err := endLine(f); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("--audit: %w", err)
-	}
-	cfg.W = wholeLines{f}
-	return &auditLog{audit.New(cfg), f}, nil
+	l.Log = audit.New(cfg)
+	return l, nil
 }
 
-// wholeLines takes a line that could not be written whole, as on a full disk, away
-// again: the next one would stand behind its half, and the chain be torn.
-type wholeLines struct{ *os.File }
-
-func (f wholeLines) Write(line []byte) (int, error) {
-	n, err := f.File.Write(line)
-	if err == nil || n == 0 {
-		return n, err
+// onHangup calls do at each SIGHUP, until stop, which waits.
+func onHangup(do func()) (stop func()) {
+	asked, over, ended := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
+	signal.Notify(asked, syscall.SIGHUP)
+	go func() {
+		defer close(ended)
+		defer signal.Stop(asked)
+		for {
+			select {
+			case <-asked:
+				do()
+			case <-over:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(over)
+		<-ended
 	}
-	if info, statErr := f.Stat(); statErr == nil {
-		_ = f.Truncate(info.Size() - int64(n))
-	}
-	return 0, err
 }
 
-// endLine ends the last line of what a crash cut off.
-func endLine(f *os.File) error {
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
-		return err
-	}
-	var last [1]byte
-	if _, err := f.ReadAt(last[:], info.Size()-1); err != nil || last[0] == '\n' {
-		return err
-	}
-	_, err = f.Write([]byte{'\n'})
-	return err
-}
-
-// Close closes the file, behind the last call.
+// Close writes what waits and closes the file, behind the last call.
 func (l *auditLog) Close() {
-	if l != nil && l.file != nil {
+	if l == nil {
+		return
+	}
+	l.unhook()
+	if lost := l.Log.Close(); lost > 0 {
+		l.log.Error("lines of the audit log are lost", "lost", lost)
+	}
+	if l.file != nil {
 		_ = l.file.Close()
 	}
 }
@@ -112,7 +124,7 @@ func (l *auditLog) finished() func(context.Context, *fetch.Finished) {
 	if l == nil {
 		return nil
 	}
-	return func(ctx context.Context, f *fetch.Finished) { l.write(ctx, audit.FromCall(f, time.Now())) }
+	return func(ctx context.Context, f *fetch.Finished) { l.Write(l.origin(ctx, audit.FromCall(f, time.Now()))) }
 }
 
 // refused observes those that never came to it; nil without a log.
@@ -123,51 +135,29 @@ func (l *auditLog) refused() func(context.Context, string, *fault.Error) {
 	return func(ctx context.Context, rpc string, f *fault.Error) {
 		e := audit.FromRefusal(f, time.Now())
 		e.RPC = rpc
-		l.write(ctx, e)
+		l.Refuse(l.origin(ctx, e))
 	}
 }
 
-// write adds what the door and the trace know.
-func (l *auditLog) write(ctx context.Context, e *audit.Entry) {
+// origin adds what the door and the trace know.
+func (l *auditLog) origin(ctx context.Context, e *audit.Entry) *audit.Entry {
 	from := server.OriginOf(ctx)
 	e.Door, e.Proof = from.Door, from.Proof
 	e.RPC = cmp.Or(from.RPC, e.RPC)
 	e.Caller = cmp.Or(e.Caller, from.Caller)
+	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
+		e.Peer = hostOf(p.Addr)
+	}
 	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
 		e.TraceID, e.SpanID = span.TraceID().String(), span.SpanID().String()
 	}
-	l.Write(e)
+	return e
 }
 
-func newAudit() *cobra.Command {
-	cmd := &cobra.Command{Use: "audit", Short: "Work with audit logs", Args: cobra.NoArgs}
-	cmd.AddCommand(&cobra.Command{
-		Use: "verify FILE...", Short: "Check that no line of a chained audit log was changed, dropped or moved",
-		Long: "Check that no line of a chained audit log was changed, dropped from the middle or moved.\n" +
-			"Several files are checked as one log, in the order given. What was cut off at the end\n" +
-			"shows only beside the last hash, which is printed, kept elsewhere.",
-		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, files []string) error {
-			return verifyAudit(files, cmd.OutOrStdout())
-		},
-	})
-	return cmd
-}
-
-func verifyAudit(files []string, out io.Writer) error {
-	lines, last := 0, ""
-	for _, path := range files {
-		f, err := os.Open(path)
-		if err != nil {
-			return exit{err, exitOther}
-		}
-		n, hash, err := audit.Verify(f, last)
-		_ = f.Close()
-		if err != nil {
-			return exit{fmt.Errorf("%s: %w", path, err), exitOther}
-		}
-		lines, last = lines+n, hash
+// hostOf is an address without its port.
+func hostOf(addr net.Addr) string {
+	if tcp, ok := addr.(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap().String()
 	}
-	_, err := fmt.Fprintf(out, "%d lines are as they were written; the last hash is %s\n", lines, last)
-	return err
+	return ""
 }

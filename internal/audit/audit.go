@@ -3,9 +3,10 @@
 // be in it: URLs come without their query, headers only by allow-list, and request
 // and response bodies not at all.
 //
-// Refused and failed calls always have their line; answered ones may be sampled.
-// The lines can be chained by SHA-256, so that a line that was changed, dropped or
-// moved shows (chain.go).
+// Refused and failed calls always have their line; answered ones may be sampled,
+// and floods of calls that never came to policy are counted (flood.go). The lines
+// can be chained by SHA-256, so that a line that was changed, dropped or moved
+// shows (chain.go).
 package audit
 
 import (
@@ -20,10 +21,12 @@ import (
 // Entry is one line. The order of its fields is the order in the line.
 type Entry struct {
 	Time time.Time `json:"time"`
-	// Message is `call`.
+	// Message is `call`, or `log` of a line about the log itself, which has a Time
+	// and a Reason and no more.
 	Message string `json:"msg"`
 	// Decision is `allowed`, `reported` (a rule in report mode would have refused
-	// it), `denied` (by policy, the guard or for want of identity) or `invalid`.
+	// it), `denied` (by policy, the guard, a limit of the caller, for want of identity
+	// or because the service stops) or `invalid`.
 	Decision string `json:"decision"`
 	// Outcome is `answered` or the kind of failure, as callers see it.
 	Outcome string `json:"outcome"`
@@ -37,6 +40,9 @@ type Entry struct {
 	// method called.
 	Door string `json:"door"`
 	RPC  string `json:"rpc"`
+	// Peer is the address that the call came from, without its port; empty for
+	// calls of the service's own, `*` where it stands for several.
+	Peer string `json:"peer"`
 
 	Method string `json:"method"`
 	// URL has no query; Final is where the answer came from, if elsewhere.
@@ -71,45 +77,71 @@ type Entry struct {
 	SpanID  string `json:"span_id"`
 	// Sampled is the share of such lines that is written, 0 to 1.
 	Sampled float64 `json:"sampled"`
+	// Suppressed is how many more calls like this one have no line of their own.
+	Suppressed int64 `json:"suppressed"`
 }
 
 // Config is what a Log is made of.
 type Config struct {
-	// W gets the lines, each in one Write. Required.
+	// W gets the lines, several in one Write where calls end faster than it writes.
+	// What it gives back counts: a line that does not fit in it whole is lost.
+	// Required; the Log does not close it.
 	W io.Writer
 	// Sample is the share of answered calls that get a line, 0 to 1. Refused and
 	// failed calls always do.
 	Sample float64
-	// Chain links the lines; Last is the hash of the line that the first one
-	// follows, empty at the start of a file.
+	// Chain links the lines; Past is what they follow, empty at the start of a log.
 	Chain bool
-	Last  string
-	// Failed is told, once until it works again, that a line could not be written;
-	// nil: nobody is.
-	Failed func(err error)
+	Past  Past
+	// Failed is told that lines could not be written, once until they can be again:
+	// then with nil and how many were lost meanwhile. nil: nobody is.
+	Failed func(lost int64, err error)
 }
 
-// Log writes entries. Safe for concurrent use.
-type Log struct {
-	cfg Config
-
-	mu     sync.Mutex
-	last   string
-	failed bool
+// Past is what a log held when it was opened.
+type Past struct {
+	// Last is the hash of its last line; empty: there is none.
+	Last string
+	// Torn is what the log is to say of a line that a crash cut off; empty: none was.
+	Torn string
 }
 
-// New makes a Log.
-func New(cfg Config) *Log { return &Log{cfg: cfg, last: cfg.Last} }
+// New makes a Log. Close it: it has a goroutine that writes.
+func New(cfg Config) *Log {
+	l := &Log{cfg: cfg, last: cfg.Past.Last, wake: make(chan struct{}, 1), over: make(chan struct{}), ended: make(chan struct{})}
+	l.room, l.queue = sync.NewCond(&l.mu), newBatch()
+	l.floods = newFloods()
+	go l.run()
+	if cfg.Past.Torn != "" {
+		l.put(notice(cfg.Past.Torn))
+	}
+	return l
+}
 
 // Write writes e, unless it is an answered call that the sample leaves out.
 func (l *Log) Write(e *Entry) {
-	e.Message, e.Sampled = "call", 1
-	e.RPC = clip(e.RPC) // of an RPC that there is none of, its name is the caller's
+	e.Sampled = 1
 	if e.Decision == Allowed && e.Outcome == Answered {
 		if e.Sampled = l.cfg.Sample; rand.Float64() >= l.cfg.Sample {
 			return
 		}
 	}
+	l.put(encode(e))
+}
+
+// Refuse writes e, of a call that never came to policy, unless so many like it
+// came before that it is only counted (flood.go).
+func (l *Log) Refuse(e *Entry) {
+	e.Sampled = 1
+	if l.floods.admit(e) {
+		l.put(encode(e))
+	}
+}
+
+// encode gives the line of a call.
+func encode(e *Entry) []byte {
+	e.Message = "call"
+	e.RPC = clip(e.RPC) // of an RPC that there is none of, its name is the caller's
 	if e.Addresses == nil {
 		e.Addresses = []string{}
 	}
@@ -117,25 +149,16 @@ func (l *Log) Write(e *Entry) {
 	if err != nil { // no field can fail
 		line = fmt.Appendf(nil, `{"msg":"call","reason":%q}`, err)
 	}
-	l.put(line)
+	return line
 }
 
-// put writes one line, linked to the one before where lines are chained.
-func (l *Log) put(line []byte) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	hash := ""
-	if l.cfg.Chain {
-		line, hash = link(line, l.last)
+// notice gives a line of the log about itself.
+func notice(reason string) []byte {
+	line, err := json.Marshal(&Entry{Time: time.Now().UTC(), Message: "log", Reason: reason, Addresses: []string{}, Sampled: 1})
+	if err != nil { // no field can fail
+		return fmt.Appendf(nil, `{"msg":"log","reason":%q}`, reason)
 	}
-	_, err := l.cfg.W.Write(append(line, '\n'))
-	if err == nil && l.cfg.Chain {
-		l.last = hash
-	}
-	if err != nil && !l.failed && l.cfg.Failed != nil {
-		l.cfg.Failed(err)
-	}
-	l.failed = err != nil
+	return line
 }
 
 // The words of Decision, and Outcome of a call that was answered.

@@ -3,12 +3,9 @@ package audit
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
 	"reflect"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -64,7 +61,9 @@ func TestEntry(t *testing.T) {
 			map[string]any{"decision": "reported", "outcome": "answered", "reason": "deny would refuse it"}},
 	} {
 		var out bytes.Buffer
-		New(Config{W: &out, Sample: 1}).Write(FromCall(finished(t, c.edit), now))
+		l := New(Config{W: &out, Sample: 1})
+		l.Write(FromCall(finished(t, c.edit), now))
+		l.Close()
 		var got map[string]any
 		if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 			t.Fatalf("%s: %v in %s", name, err, out.Bytes())
@@ -90,69 +89,12 @@ func TestSampleLeavesOutAnsweredCallsOnly(t *testing.T) {
 		FromCall(finished(t, nil), time.Now()),
 		FromCall(finished(t, func(f *fetch.Finished) { f.Err = fault.New(fault.PolicyDenied, "no") }), time.Now()),
 		FromCall(finished(t, func(f *fetch.Finished) { f.Reported = "would" }), time.Now()),
-		FromRefusal(fault.New(fault.Unauthenticated, "who"), time.Now()),
 	} {
 		l.Write(e)
 	}
+	l.Refuse(FromRefusal(fault.New(fault.Unauthenticated, "who"), time.Now()))
+	l.Close()
 	if n := strings.Count(out.String(), "\n"); n != 3 {
 		t.Errorf("%d lines were written, want the three that are not plain answers:\n%s", n, out.String())
-	}
-}
-
-func TestChain(t *testing.T) {
-	var out bytes.Buffer
-	l := New(Config{W: &out, Sample: 1, Chain: true})
-	var group sync.WaitGroup
-	for i := range 50 {
-		group.Go(func() {
-			l.Write(&Entry{Decision: Denied, Reason: fmt.Sprintf(`"hash":"%d\n`, i)})
-		})
-	}
-	group.Wait()
-	whole := out.String()
-	n, last, err := Verify(strings.NewReader(whole), "")
-	if err != nil || n != 50 {
-		t.Fatalf("Verify gives %d lines and %v, want 50", n, err)
-	}
-	next := New(Config{W: &out, Sample: 1, Chain: true, Last: last})
-	next.Write(&Entry{Decision: Denied})
-	if n, _, err := Verify(strings.NewReader(out.String()), ""); err != nil || n != 51 {
-		t.Errorf("behind a restart Verify gives %d lines and %v, want 51", n, err)
-	}
-	lines := strings.SplitAfter(whole, "\n")
-	for name, c := range map[string]struct{ text, want string }{
-		"changed":   {strings.Replace(whole, `"decision":"denied"`, `"decision":"allow"`, 1), "line 1: it was changed"},
-		"dropped":   {strings.Join(append(append([]string{}, lines[:9]...), lines[10:]...), ""), "line 10: it does not follow"},
-		"swapped":   {lines[0] + lines[2] + lines[1], "line 2: it does not follow"},
-		"added":     {lines[0] + lines[0], "line 2: it does not follow"},
-		"torn":      {whole[:len(whole)-10], "line 50"},
-		"unchained": {`{"msg":"call"}` + "\n", "line 1: it has no hash"},
-	} {
-		if _, _, err := Verify(strings.NewReader(c.text), ""); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: Verify says %v, want %q", name, err, c.want)
-		}
-	}
-	if _, _, err := Verify(strings.NewReader(lines[1]), "another file's last"); err == nil {
-		t.Error("Verify takes a file that does not follow the one before")
-	}
-}
-
-type broken struct{ err error }
-
-func (b *broken) Write(p []byte) (int, error) { return len(p), b.err }
-
-func TestFailureIsToldOnce(t *testing.T) {
-	told := 0
-	w := &broken{errors.New("disk full")}
-	l := New(Config{W: w, Failed: func(error) { told++ }})
-	for range 3 {
-		l.Write(&Entry{Decision: Denied})
-	}
-	w.err = nil
-	l.Write(&Entry{Decision: Denied})
-	w.err = errors.New("disk full")
-	l.Write(&Entry{Decision: Denied})
-	if told != 2 {
-		t.Errorf("the failure was told %d times, want once for each time it began", told)
 	}
 }

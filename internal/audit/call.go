@@ -71,7 +71,8 @@ func FromRefusal(f *fault.Error, now time.Time) *Entry {
 // refusal.
 func decision(k fault.Kind, otherwise string) string {
 	switch k {
-	case fault.PolicyDenied, fault.AddressDenied, fault.NotGranted, fault.Unauthenticated, fault.ForeignOrigin:
+	case fault.PolicyDenied, fault.AddressDenied, fault.NotGranted, fault.Unauthenticated, fault.ForeignOrigin,
+		fault.LoopDetected, fault.RateLimited, fault.TooManyCalls, fault.ShuttingDown:
 		return Denied
 	case fault.InvalidRequest, fault.RequestTooLarge:
 		return Invalid
