@@ -54,7 +54,7 @@ func (d *dialer) dial(ctx context.Context, hostport string) (*conn, error) {
 		return nil, err
 	}
 	at, err := netip.ParseAddrPort(c.RemoteAddr().String())
-	c.opened = err == nil && closed(at.Addr())
+	c.opened = err == nil && d.guard.closed(at.Addr())
 	return c, nil
 }
 

@@ -1,6 +1,10 @@
 package egress
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+)
 
 // The forms in which IPv4 hides in IPv6.
 const (
@@ -33,6 +37,35 @@ var embeddings = []embedding{
 		at: []fourBytes{{6, 7, 9, 10}, {7, 9, 10, 11}, {9, 10, 11, 12}, {12, 13, 14, 15}}},
 	{prefix: netip.MustParsePrefix("2002::/16"), form: "6to4, RFC 3056", at: []fourBytes{{2, 3, 4, 5}}},
 	{prefix: netip.MustParsePrefix("2001::/32"), form: "Teredo, RFC 4380", at: atEnd, inverted: true},
+}
+
+// rfc6052 are the places of the IPv4 address behind a translator's prefix, by its
+// length (RFC 6052 section 2.2). Bits 64 to 71 are left out, and zero.
+var rfc6052 = map[int]fourBytes{
+	32: {4, 5, 6, 7}, 40: {5, 6, 7, 9}, 48: {6, 7, 9, 10}, 56: {7, 9, 10, 11}, 64: {9, 10, 11, 12}, 96: {12, 13, 14, 15},
+}
+
+// translated gives the addresses that translators of the network's own prefixes
+// (RFC 6052, RFC 7050) take addr for; ok: one has such a prefix. Which one gets the
+// packet nobody here knows, so each reading counts.
+func (g guard) translated(addr netip.Addr) (inside []netip.Addr, ok bool, err error) {
+	if g.nat64 == nil || !addr.Is6() {
+		return nil, false, nil
+	}
+	raw := addr.As16()
+	for _, p := range g.nat64() {
+		if !p.Contains(addr) {
+			continue
+		}
+		ok = true
+		at, known := rfc6052[p.Bits()]
+		if !known || raw[8] != 0 {
+			err = fault.Newf(fault.AddressDenied, "address %s is denied: it is behind %s of nat64_prefixes and no address of RFC 6052", addr, p)
+			continue
+		}
+		inside = append(inside, netip.AddrFrom4([4]byte{raw[at[0]], raw[at[1]], raw[at[2]], raw[at[3]]}))
+	}
+	return inside, ok, err
 }
 
 // unwrap gives the addresses that addr may carry, and how.

@@ -11,6 +11,8 @@ import (
 // guard judges addresses. allow opens special ranges; nothing opens metadata.
 type guard struct {
 	allow []netip.Prefix
+	// nat64 gives the prefixes of the network's own translators; nil: none.
+	nat64 func() []netip.Prefix
 }
 
 // judge gives nil if addr may be dialled, else why not. An IPv4 address inside
@@ -23,10 +25,17 @@ func (g guard) judge(addr netip.Addr) error {
 	if form == mapped {
 		addr, inside, form = inside[0], nil, plainForm
 	}
-	for _, a := range append(inside, addr) {
+	translated, ok, err := g.translated(addr)
+	for _, a := range append(append(inside, translated...), addr) {
 		if name, ok := metadata[a]; ok {
 			return fault.Newf(fault.AddressDenied, "address %s is denied: %s, which nothing opens", addr, name)
 		}
+	}
+	switch {
+	case err != nil:
+		return err
+	case ok:
+		return g.judgeTranslated(addr, translated)
 	}
 	if form == plainForm {
 		if reason := special(addr); reason != "" && !g.opens(addr) {
@@ -45,6 +54,17 @@ func (g guard) judge(addr netip.Addr) error {
 	return nil
 }
 
+// judgeTranslated is judge for an address that a translator of the network takes
+// for those inside it. What the outer one is in no registry says.
+func (g guard) judgeTranslated(addr netip.Addr, inside []netip.Addr) error {
+	for _, inner := range inside {
+		if reason := special(inner); reason != "" && !g.opens(inner) {
+			return denied(addr, inner.String()+", "+reason+", behind nat64_prefixes")
+		}
+	}
+	return nil
+}
+
 // opens says whether policy opened the range that addr is in.
 func (g guard) opens(addr netip.Addr) bool {
 	for _, p := range g.allow {
@@ -56,7 +76,7 @@ func (g guard) opens(addr netip.Addr) bool {
 }
 
 // closed says that addr is reached only because policy opened it.
-func closed(addr netip.Addr) bool { return guard{}.judge(addr.Unmap()) != nil }
+func (g guard) closed(addr netip.Addr) bool { return guard{nat64: g.nat64}.judge(addr.Unmap()) != nil }
 
 func denied(addr netip.Addr, reason string) error {
 	return fault.Newf(fault.AddressDenied,

@@ -27,6 +27,11 @@ type Config struct {
 	// them: no call goes there, whatever policy opens. It is asked at each dial.
 	// Default: none.
 	Own func() []netip.AddrPort
+	// NAT64 gives the prefixes by which the network's own translators reach IPv4 (RFC
+	// 6052), each of 32, 40, 48, 56, 64 or 96 bits: an address behind one is judged
+	// as the IPv4 address in it, which alone counts. It is asked at each dial.
+	// Default: none.
+	NAT64 func() []netip.Prefix
 	// LoopToken is added to CDN-Loop (RFC 8586) in requests to addresses that policy
 	// opened: see NewLoopToken. Default: nothing is.
 	LoopToken string
@@ -50,7 +55,7 @@ func clientTLS(cfg Config) *tls.Config {
 func newPool(cfg Config, spec Spec, base *tls.Config) *pool {
 	p := &pool{
 		dialer: dialer{
-			guard:    guard{allow: spec.Connection.AllowAddresses},
+			guard:    guard{spec.Connection.AllowAddresses, cfg.NAT64},
 			own:      cfg.Own,
 			resolver: cfg.Resolver,
 			connect:  spec.Connect,

@@ -154,7 +154,7 @@ type Verdict struct {
 // (unsafe_proxy_resolves), calls do not.
 func (p *Pools) Judge(ctx context.Context, up *policy.Upstream, host string) ([]Verdict, error) {
 	spec := specOf(up)
-	d := dialer{guard: guard{spec.Connection.AllowAddresses}, resolver: p.cfg.Resolver, connect: spec.Connect, dns: spec.DNS}
+	d := dialer{guard: guard{spec.Connection.AllowAddresses, p.cfg.NAT64}, resolver: p.cfg.Resolver, connect: spec.Connect, dns: spec.DNS}
 	ctx, cancel := context.WithTimeout(ctx, d.connect)
 	defer cancel()
 	var addrs []netip.Addr

@@ -41,7 +41,7 @@ func newProxy(cfg Config, c *policy.Proxy, d dialer, handshake time.Duration) *p
 		scheme: c.Scheme, at: endpoint{c.Host, c.Port}, resolves: c.UnsafeResolves,
 		username: c.Username, dialer: d, handshake: handshake,
 	}
-	px.dialer.guard = anyAddress
+	px.dialer.guard = guard{anyAddress.allow, d.guard.nat64}
 	if c.Password != "" {
 		px.password = func() (secret.Value, error) {
 			if cfg.Secrets == nil {

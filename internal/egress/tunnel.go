@@ -85,7 +85,7 @@ func (px *proxy) openAny(ctx context.Context, rec *Record, all []destination, li
 		c, err := px.open(ctx, rec, to, len(all)-i, limit)
 		if err == nil {
 			if own := beneath(c); own != nil && to.addr.IsValid() {
-				own.opened = closed(to.addr)
+				own.opened = px.dialer.guard.closed(to.addr)
 			}
 			return c, nil
 		}

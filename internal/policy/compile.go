@@ -62,6 +62,7 @@ func compile(file *policyv1.Policy, dir string, opts Options) (*Snapshot, []prob
 	c.callerProofs(file, s)
 	c.callerLimits(file, s)
 	s.Batch = c.batch(file.GetBatch())
+	s.NAT64 = c.nat64(file.GetNat64Prefixes())
 	names := map[string]bool{}
 	for i, in := range file.GetUpstreams() {
 		path := fmt.Sprintf("upstreams[%d]", i)
@@ -199,16 +200,28 @@ func grants(names []string) (g Grants) {
 // are refused: `10.1.2.3/8` leaves open which of the two was meant.
 func parsePrefix(s string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
+		if addr.Is4In6() {
+			return netip.Prefix{}, errMapped(s, addr.Unmap().String())
+		}
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
 		return p, fmt.Errorf("%q is not an address range: write 10.0.0.0/8, fd00::/8 or one address", s)
 	}
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		return p, errMapped(s, netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96).Masked().String())
+	}
 	if p.Masked() != p {
 		return p, fmt.Errorf("%q has bits behind its prefix length: write %s", s, p.Masked())
 	}
 	return p, nil
+}
+
+// errMapped refuses IPv4-mapped IPv6: such addresses are IPv4 to all that comes
+// after, so that the range would fit none.
+func errMapped(s, four string) error {
+	return fmt.Errorf("%q is IPv4 written as IPv6, and would fit no address: write %s", s, four)
 }
 
 // level is one place of the file where settings may come from.

@@ -81,6 +81,8 @@ func (p *probe) policyValue(key string) string {
 		return list(s.Callers)
 	case "credentials":
 		return list(namesOf(s.Credentials()))
+	case "nat64":
+		return fmt.Sprint(s.NAT64)
 	case "secrets.keep":
 		return wait(s.Secrets.Keep)
 	case "secrets":

@@ -6,7 +6,10 @@
 // connection and knows no stage.
 package policy
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Snapshot is one compiled policy. It never changes: a call that began under a
 // snapshot ends under it. Safe for concurrent use.
@@ -27,6 +30,8 @@ type Snapshot struct {
 	Proofs Proofs
 	// Batch bounds FetchBatch.
 	Batch Batch
+	// NAT64 are the prefixes of the network's own translators.
+	NAT64 []netip.Prefix
 	// Secrets says where secrets are.
 	Secrets SecretSources
 	// Blank: its text says nothing at all, as after a write that was cut off. A policy

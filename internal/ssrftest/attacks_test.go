@@ -218,6 +218,7 @@ func TestTricks(t *testing.T) {
 		"http://127.0.0.1\uff20DOOR/":                                   malformed, // a full-width at
 		"http://DOOR\uff1fTRAP/":                                        malformed, // a full-width question mark
 		"http://127.0.0.1\uff1aPORT/":                                   malformed, // a full-width colon
+		"http://a\u2135.DOOR/":                                          malformed, // alef maps to a name that is none
 		"http://xn--127-0.0.0.1:PORT/":                                  malformed,
 		"http://xn--:PORT/":                                             malformed,
 		"http://" + strings.Repeat("a", 64) + ":PORT/":                  malformed,

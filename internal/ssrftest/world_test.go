@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/fetchsvc/fetchsvc/internal/egress"
@@ -138,6 +139,7 @@ func (tr *trap) silent(t *testing.T) {
 // resolver answers by table, one answer for each time that it is asked; the last
 // one repeats. Names of the table end in .test.
 type resolver struct {
+	asked atomic.Int64
 	mu    sync.Mutex
 	table map[string][][]string
 }
@@ -149,6 +151,7 @@ func (r *resolver) set(host string, answers ...[]string) {
 }
 
 func (r *resolver) LookupNetIP(_ context.Context, _, host string) (out []netip.Addr, err error) {
+	r.asked.Add(1)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	answers := r.table[host]

@@ -53,7 +53,14 @@ type Policy struct {
 	// `anonymous` are one caller.
 	CallerLimits *CallerLimits `protobuf:"bytes,9,opt,name=caller_limits,json=callerLimits,proto3" json:"caller_limits,omitempty"`
 	// Where secrets are, beside the environment and files.
-	Secrets       *Secrets `protobuf:"bytes,10,opt,name=secrets,proto3" json:"secrets,omitempty"`
+	Secrets *Secrets `protobuf:"bytes,10,opt,name=secrets,proto3" json:"secrets,omitempty"`
+	// The prefixes by which the network's own translators reach IPv4 (NAT64, RFC
+	// 6052), such as `2001:db8:64::/96`: of 32, 40, 48, 56, 64 or 96 bits. An address
+	// behind one is judged as the IPv4 address in it, and needs no
+	// unsafe_allow_addresses if that one is public. At most 16. Default none: what is
+	// behind a prefix that is not listed counts as the IPv6 address that it is. List
+	// `64:ff9b::/96` where the network's DNS64 makes such addresses.
+	Nat64Prefixes []string `protobuf:"bytes,11,rep,name=nat64_prefixes,json=nat64Prefixes,proto3" json:"nat64_prefixes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -154,6 +161,13 @@ func (x *Policy) GetCallerLimits() *CallerLimits {
 func (x *Policy) GetSecrets() *Secrets {
 	if x != nil {
 		return x.Secrets
+	}
+	return nil
+}
+
+func (x *Policy) GetNat64Prefixes() []string {
+	if x != nil {
+		return x.Nat64Prefixes
 	}
 	return nil
 }
@@ -959,7 +973,7 @@ var File_fetchsvc_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_fetchsvc_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x1ffetchsvc/policy/v1/policy.proto\x12\x12fetchsvc.policy.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ffetchsvc/policy/v1/bounds.proto\x1a#fetchsvc/policy/v1/connection.proto\x1a#fetchsvc/policy/v1/credential.proto\x1a!fetchsvc/policy/v1/identity.proto\x1a\x1efetchsvc/policy/v1/retry.proto\"\xed\x04\n" +
+	"\x1ffetchsvc/policy/v1/policy.proto\x12\x12fetchsvc.policy.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ffetchsvc/policy/v1/bounds.proto\x1a#fetchsvc/policy/v1/connection.proto\x1a#fetchsvc/policy/v1/credential.proto\x1a!fetchsvc/policy/v1/identity.proto\x1a\x1efetchsvc/policy/v1/retry.proto\"\xa6\x05\n" +
 	"\x06Policy\x128\n" +
 	"\bdefaults\x18\x01 \x01(\v2\x1c.fetchsvc.policy.v1.DefaultsR\bdefaults\x12E\n" +
 	"\tupstreams\x18\x02 \x03(\v2\x1c.fetchsvc.policy.v1.UpstreamB\t\xbaH\x06\x92\x01\x03\x10\x90NR\tupstreams\x12/\n" +
@@ -971,7 +985,9 @@ const file_fetchsvc_policy_v1_policy_proto_rawDesc = "" +
 	"\x16unsafe_allow_anonymous\x18\b \x01(\bR\x14unsafeAllowAnonymous\x12E\n" +
 	"\rcaller_limits\x18\t \x01(\v2 .fetchsvc.policy.v1.CallerLimitsR\fcallerLimits\x125\n" +
 	"\asecrets\x18\n" +
-	" \x01(\v2\x1b.fetchsvc.policy.v1.SecretsR\asecrets\"y\n" +
+	" \x01(\v2\x1b.fetchsvc.policy.v1.SecretsR\asecrets\x127\n" +
+	"\x0enat64_prefixes\x18\v \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x10\x10\"\x06r\x04 \x01(@R\rnat64Prefixes\"y\n" +
 	"\x05Batch\x120\n" +
 	"\vconcurrency\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x01H\x00R\vconcurrency\x88\x01\x01\x12.\n" +
 	"\x03max\x18\x02 \x01(\v2\x1c.fetchsvc.policy.v1.BatchMaxR\x03maxB\x0e\n" +
