@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -20,6 +21,8 @@ type doorOptions struct {
 	cert, key, clientCA string
 	names               []string
 	plaintext           bool
+	// bounds are what clients may take of the doors.
+	bounds server.Bounds
 	// local keeps the doors on this machine.
 	local bool
 }
@@ -30,6 +33,9 @@ func (o *doorOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.clientCA, "client-ca", "", "take client certificates that the authorities in this PEM `FILE` signed; read again when it changes")
 	f.StringArrayVar(&o.names, "rest-name", nil, "a `HOST` by which callers know the REST door, beside its address and the names in --tls-cert (repeatable)")
 	f.BoolVar(&o.plaintext, "unsafe-plaintext", false, "listen without TLS on addresses that other machines reach: whoever is in between reads keys, tokens and bodies")
+	f.IntVar(&o.bounds.Connections, "max-connections", 10_000, "how many connections each door has open at once, a `NUMBER`; one more is closed")
+	f.IntVar(&o.bounds.PerAddress, "max-connections-per-address", 0, "the same for one client address, a `NUMBER`; 0 is no bound, for a load balancer is one address")
+	f.DurationVar(&o.bounds.ConnectionAge, "max-connection-age", 30*time.Minute, "how old a gRPC connection becomes until its client is asked to make another; 0 is no bound")
 }
 
 func (o *doorOptions) conflicts() error {
@@ -41,10 +47,26 @@ func (o *doorOptions) conflicts() error {
 	case o.plaintext && o.cert != "":
 		return errors.New("--unsafe-plaintext and --tls-cert: both doors speak TLS or neither does; give one of them")
 	}
+	if err := o.boundsConflicts(); err != nil {
+		return err
+	}
 	for _, name := range o.names {
 		if _, err := netip.ParseAddr(name); err != nil && (name == "" || strings.ContainsAny(name, ":/*[]@ ")) {
 			return fmt.Errorf("--rest-name %q: write a host alone, such as fetchsvc.internal, without scheme and port", name)
 		}
+	}
+	return nil
+}
+
+func (o *doorOptions) boundsConflicts() error {
+	b := o.bounds
+	switch {
+	case b.Connections < 1:
+		return fmt.Errorf("--max-connections %d: a door without connections serves nobody: give 1 or more", b.Connections)
+	case b.PerAddress < 0:
+		return fmt.Errorf("--max-connections-per-address %d: give 1 or more, or 0 for no bound", b.PerAddress)
+	case b.ConnectionAge < 0 || b.ConnectionAge > 0 && b.ConnectionAge < time.Second:
+		return fmt.Errorf("--max-connection-age %v: give 1s or more, or 0 for no bound", b.ConnectionAge)
 	}
 	return nil
 }
@@ -59,6 +81,15 @@ func (o *doorOptions) tls(log *slog.Logger) (*server.TLS, error) {
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
 	return t, nil
+}
+
+// bound gives the bounds as the server takes them, where 0 is the default.
+func (o *doorOptions) bound() server.Bounds {
+	b := o.bounds
+	if b.Connections > 0 && b.ConnectionAge == 0 { // it was given: dev has no such flags
+		b.ConnectionAge = -1
+	}
+	return b
 }
 
 // doors are the listeners of a running service.

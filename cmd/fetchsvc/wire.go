@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"google.golang.org/grpc/experimental"
@@ -65,8 +66,11 @@ func (f *policyFile) wire(ctx context.Context, snapshot *policy.Snapshot, doors 
 	}
 	reports := newReports(f.log)
 	token := egress.NewLoopToken()
-	pools := egress.NewPools(egress.Config{Secrets: f.secrets, Log: f.log, Own: doors.own(), LoopToken: token})
 	var engine *fetch.Engine
+	pools := egress.NewPools(egress.Config{
+		Secrets: f.secrets, Log: f.log, Own: doors.own(), LoopToken: token,
+		NAT64: func() []netip.Prefix { return engine.Snapshot().NAT64 },
+	})
 	transport := func(upstream string) http.RoundTripper { return engine.SystemTransport(upstream) }
 	keep := auth.NewKeep(auth.Config{Secrets: f.secrets, Log: f.log, Transport: transport})
 	engine = fetch.New(fetch.Config{

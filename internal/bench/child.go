@@ -20,6 +20,7 @@ import (
 const (
 	roleFloor    = "floor"
 	roleUpstream = "upstream"
+	roleFlood    = "flood"
 )
 
 // announce listens on loopback and says where, in the words of fetchsvc's own

@@ -74,27 +74,34 @@ func compare(ctx context.Context, o options, out, errs io.Writer) error {
 	return f.report(out, rows)
 }
 
-// start builds fetchsvc and starts all children.
-func (f *field) start(ctx context.Context, errs io.Writer) (err error) {
+// prepare builds fetchsvc and starts the upstream.
+func (f *field) prepare(ctx context.Context, errs io.Writer) (binary, self string, upstream *child, err error) {
 	if f.temp, err = os.MkdirTemp("", "fetchsvc-bench-"); err != nil {
-		return err
+		return "", "", nil, err
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
+	if self, err = os.Executable(); err != nil {
+		return "", "", nil, err
 	}
 	fmt.Fprintln(errs, "building fetchsvc…")
-	binary := filepath.Join(f.temp, "fetchsvc")
+	binary = filepath.Join(f.temp, "fetchsvc")
 	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/fetchsvc/fetchsvc/cmd/fetchsvc")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if msg, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building fetchsvc: %w\n%s", err, msg)
+		return "", "", nil, fmt.Errorf("building fetchsvc: %w\n%s", err, msg)
 	}
-	upstream, err := f.spawn(ctx, nil, self, roleUpstream)
+	if upstream, err = f.spawn(ctx, nil, self, roleUpstream); err != nil {
+		return "", "", nil, err
+	}
+	f.url = "http://" + upstream.HTTP + "/" + f.body
+	return binary, self, upstream, nil
+}
+
+// start starts all children.
+func (f *field) start(ctx context.Context, errs io.Writer) error {
+	binary, self, upstream, err := f.prepare(ctx, errs)
 	if err != nil {
 		return err
 	}
-	f.url = "http://" + upstream.HTTP + "/" + f.body
 	file := filepath.Join(f.temp, "policy.yaml")
 	if err := os.WriteFile(file, []byte(policyFor(upstream.HTTP)), 0o600); err != nil {
 		return err

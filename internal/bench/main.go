@@ -2,12 +2,15 @@
 // grpc-go handler over a tuned http.Transport, with no policy at all.
 //
 //	go run ./internal/bench [-c 1,16,64] [-body 1KiB|64KiB] [-rounds N] [-duration D] [-bar RATIO]
+//	go run ./internal/bench -flood [-rounds N] [-duration D]
 //
 // It runs the real binary, the floor and the upstream as processes of their own
 // and is itself the load. CPU is that of the service's process alone. All share
 // one machine, which is never quiet, so programs take turns round by round and
 // only ratios within a round mean anything: a gap under 5 % says nothing. Use it
 // to see what a change costs; it is no load test and no capacity plan.
+//
+// With -flood it says what one caller notices of another that floods (flood.go).
 package main
 
 import (
@@ -44,11 +47,16 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 			return serveFloor(ctx, errs)
 		case roleUpstream:
 			return serveUpstream(ctx, errs)
+		case roleFlood:
+			return pour(ctx, args[1:], out)
 		}
 	}
 	o, err := parseOptions(args, errs)
 	if err != nil {
 		return err
+	}
+	if o.flood {
+		return flood(ctx, o, out, errs)
 	}
 	return compare(ctx, o, out, errs)
 }
@@ -60,6 +68,7 @@ type options struct {
 	rounds   int
 	duration time.Duration
 	bar      float64
+	flood    bool
 }
 
 func parseOptions(args []string, errs io.Writer) (o options, err error) {
@@ -70,6 +79,7 @@ func parseOptions(args []string, errs io.Writer) (o options, err error) {
 	flags.IntVar(&o.rounds, "rounds", 7, "rounds of each program")
 	flags.DurationVar(&o.duration, "duration", 3*time.Second, "length of a round")
 	flags.Float64Var(&o.bar, "bar", 0, "say whether fetchsvc's ratio at the most in flight is within this")
+	flags.BoolVar(&o.flood, "flood", false, "measure a quiet caller while another floods")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}

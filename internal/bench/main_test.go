@@ -13,7 +13,7 @@ import (
 
 // TestMain lets the test's own binary be the children, as the program is.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == roleFloor || os.Args[1] == roleUpstream) {
+	if len(os.Args) > 1 && (os.Args[1] == roleFloor || os.Args[1] == roleUpstream || os.Args[1] == roleFlood) {
 		if err := run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

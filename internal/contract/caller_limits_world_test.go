@@ -130,7 +130,8 @@ func (c *crowd) fetchREST(ctx context.Context, caller, url string) error {
 }
 
 // hold begins n calls of a caller that last until one value of release each, or
-// until ctx ends, and waits until the upstream has as many more.
+// until ctx ends, and waits until the upstream has as many more. Those that are
+// refused try again: what was cancelled before may hold its place for a moment.
 func (c *crowd) hold(ctx context.Context, t *testing.T, caller string, n int, all *sync.WaitGroup) {
 	t.Helper()
 	before := c.slow.Active()
@@ -140,13 +141,20 @@ func (c *crowd) hold(ctx context.Context, t *testing.T, caller string, n int, al
 			through = c.fetchREST
 		}
 		all.Go(func() {
-			if err := through(ctx, caller, c.slow.URL); err != nil && ctx.Err() == nil {
+			err := through(ctx, caller, c.slow.URL)
+			for ; isBusy(err); err = through(ctx, caller, c.slow.URL) {
+				time.Sleep(time.Millisecond)
+			}
+			if err != nil && ctx.Err() == nil {
 				t.Errorf("a call that was to be held ends with %v", err)
 			}
 		})
 	}
 	c.slow.AwaitActive(before + n)
 }
+
+// isBusy says that a call was refused for want of a place.
+func isBusy(err error) bool { return err != nil && strings.Contains(err.Error(), "limits.concurrent") }
 
 // eventually waits until ok, as long as a slow machine may need.
 func eventually(t *testing.T, what string, ok func() bool) {

@@ -23,7 +23,17 @@ func credentialCases() []testCase {
 	}
 	unread := want{kind: "CREDENTIAL_UNAVAILABLE", says: []string{`"lost-token"`, "cannot be read"},
 		attempts: []string{"FIRST GET UNSENT CREDENTIAL_UNAVAILABLE"}, notes: []string{"#1 with credential lost-token"}}
+	echoed := answers(response(200, "you sent token-canary", "X-Echo: Bearer token-canary"))
+	const scrubbed, refused = `"url":"http://scrubbed.test:{peer.port}/a"`, `"url":"http://refused.test:{peer.port}/a"`
 	return []testCase{
+		in("is in no answer", scrubbed, echoed, want{upstream: "scrubbed", notes: []string{named}, headers: []string{"X-Echo: Bearer ************"},
+			content: `bytes "you sent ************"`}, nil),
+		in("in the answer is refused", refused, echoed, want{kind: "SECRET_ECHOED", says: []string{`"token"`, "scrub: refuse"},
+			attempts: []string{"FIRST GET ANSWERED 200 SECRET_ECHOED"}, notes: []string{named}}, nil),
+		in("is the call's choice", scrubbed+`,"credential":"other-token"`, answers(response(200, "other-canary")), want{upstream: "scrubbed",
+			notes: []string{"#1 with credential other-token"}, content: `bytes "************"`}, nil),
+		in("takes none of the caller's beside it", scrubbed+own, nil, want{kind: "NOT_GRANTED", says: []string{"Authorization", "caller_credentials: deny"}}, nil),
+		in("gives way to the caller's own", refused+own, nil, want{upstream: "refused"}, &sent{has: []string{"Authorization: Basic dTpw"}}),
 		in("is applied", url, nil, want{notes: []string{named}}, &sent{has: []string{bearer}}),
 		in("overwrites what the caller sent", url+own, nil, want{notes: []string{named}}, &sent{has: []string{bearer}}),
 		in("is applied to every attempt", url, answers(response(503, ""), response(200, "")), want{attempts: attempted("GET", "503", "200"),

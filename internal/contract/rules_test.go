@@ -123,9 +123,24 @@ const rulesText = `
     schemes: [http]
     unsafe_allow_addresses: [127.0.0.0/8]
     credential: token
+    scrub: "off" # the peer's answer is the request, byte by byte
     retry: {max_attempts: 2, backoff: {base: 10ms, jitter: none}, budget: {unlimited: true}}
     routes:
       - {paths: ["/other/**"], credential: other-token}
+  - name: scrubbed
+    hosts: ["scrubbed.test:*"]
+    schemes: [http]
+    unsafe_allow_addresses: [127.0.0.0/8]
+    credential: token
+    credentials: [other-token]
+    caller_credentials: deny
+  - name: refused
+    hosts: ["refused.test:*"]
+    schemes: [http]
+    unsafe_allow_addresses: [127.0.0.0/8]
+    credential: token
+    caller_credentials: keep
+    scrub: refuse
   - name: unsigned
     hosts: ["unsigned.test:*"]
     schemes: [http]
@@ -195,7 +210,7 @@ callers:
   - name: billing
   - name: ci-main
 credentials:
-  - {name: token, bind: ["http://signed.test:*"], bearer: {token: {secret: "env:TOKEN"}}}
-  - {name: other-token, bind: ["http://signed.test:*"], bearer: {token: {secret: "env:OTHER_TOKEN"}}}
+  - {name: token, bind: ["http://signed.test:*", "http://scrubbed.test:*", "http://refused.test:*"], bearer: {token: {secret: "env:TOKEN"}}}
+  - {name: other-token, bind: ["http://signed.test:*", "http://scrubbed.test:*"], bearer: {token: {secret: "env:OTHER_TOKEN"}}}
   - {name: lost-token, bind: ["http://unsigned.test:*"], bearer: {token: {secret: "env:NOWHERE"}}}
 `

@@ -134,9 +134,10 @@ func (t *Try) resent() {
 	f.Message += "; the transport used another"
 	t.entry.Wire = f.Wire
 	t.close(f, time.Now())
-	header := t.entry.Header
+	lost := *t.entry
 	t.open(Resend)
-	t.entry.Header = header
+	t.entry.Header, t.entry.Length, t.entry.Host = lost.Header, lost.Length, lost.Host
+	t.entry.Credential, t.entry.Secret = lost.Credential, lost.Secret // else the header would be shown as it is
 }
 
 // byClock says that a timer or the caller ended the try, while the transport may

@@ -126,6 +126,7 @@ func (e *Engine) sign(r *policy.Route, next TryFunc) TryFunc {
 		}
 		t.hop.hears(o, v)
 		if err := t.scrubHead(res); err != nil {
+			t.answered(res)
 			_ = t.read.body.Close()
 			return nil, err
 		}

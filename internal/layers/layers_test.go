@@ -23,7 +23,7 @@ var floor = map[string]int{
 // what they like; only tests, each other and cmd import them.
 var tool = map[string]bool{
 	"protodeps": true, "openapigen": true, "bench": true,
-	"testpeer": true, "layers": true, "contract": true, "streamtest": true, "memtest": true, "faulttest": true, "ssrftest": true, "hostiletest": true,
+	"testpeer": true, "layers": true, "contract": true, "streamtest": true, "memtest": true, "faulttest": true, "ssrftest": true, "hostiletest": true, "canarytest": true, "doortest": true,
 }
 
 // violation says why the package in directory from must not import the one in

@@ -155,7 +155,7 @@ func TestSlowReaders(t *testing.T) {
 
 func bound(t *testing.T, c *child, most int) {
 	t.Helper()
-	got := c.peak(t)
+	got := c.Peak(t)
 	t.Logf("peak RSS %d MiB, bound %d", got, most)
 	if got > most {
 		t.Errorf("the peak is %d MiB, want at most %d", got, most)

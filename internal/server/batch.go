@@ -28,7 +28,7 @@ func (s *fetchService) FetchBatch(in *fetchsvcv1.FetchBatchRequest, st fetchsvcv
 		return fault.Invalidf("max_concurrency", "%d is over the bound of %d that policy sets for batches: ask for that many or fewer, or leave it out",
 			concurrency, snapshot.Batch.Max)
 	}
-	b := &batch{service: s, in: in, stream: st, queue: newFairQueue(in.GetRequests(), snapshot)}
+	b := &batch{service: s, in: in, stream: st, queue: newFairQueue(in.GetRequests(), snapshot), seats: newBatchSeats(callerOf(st.Context()))}
 	var workers sync.WaitGroup
 	for range min(concurrency, len(in.GetRequests())) {
 		workers.Go(func() { b.work(ctx, concurrency) })
@@ -59,6 +59,7 @@ type batch struct {
 	in      *fetchsvcv1.FetchBatchRequest
 	stream  fetchsvcv1.FetchService_FetchBatchServer
 	queue   *fairQueue
+	seats   *batchSeats
 
 	mu      sync.Mutex // one sender at a time
 	stopped bool       // by stop_on_error
@@ -100,20 +101,31 @@ func (b *batch) call(ctx context.Context, i int) (res *fetchsvcv1.FetchResponse,
 			err = b.service.panicked(fetchsvcv1.FetchService_FetchBatch_FullMethodName, p)
 		}
 	}()
-	b.mu.Lock()
-	stopped := b.stopped
-	b.mu.Unlock()
-	switch {
-	case stopped:
-		return nil, notStarted(fault.Cancelled, "an earlier item failed and the batch has stop_on_error: this one was not started")
-	case ctx.Err() != nil:
-		return nil, notStarted(fault.TotalTimeout, "the batch's time was up before this item was started")
+	leave, err := b.seats.begin(ctx, func(waited string) error { return b.mayBegin(ctx, waited) })
+	if err != nil {
+		return nil, err
 	}
+	defer leave()
 	item := b.in.GetRequests()[i]
 	if err := b.service.check(item); err != nil {
 		return nil, err
 	}
 	return b.service.Fetch(ctx, item)
+}
+
+// mayBegin says why an item is not begun any more; waited is what it waited for, as
+// the message says it.
+func (b *batch) mayBegin(ctx context.Context, waited string) error {
+	b.mu.Lock()
+	stopped := b.stopped
+	b.mu.Unlock()
+	switch {
+	case stopped:
+		return notStarted(fault.Cancelled, "an earlier item failed and the batch has stop_on_error: this one was not started")
+	case ctx.Err() != nil:
+		return notStarted(fault.TotalTimeout, "the batch's time was up before this item was started"+waited)
+	}
+	return nil
 }
 
 func notStarted(kind fault.Kind, message string) error {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -38,8 +39,15 @@ func (s *Server) Shutdown(ctx context.Context) {
 	case <-ctx.Done():
 		s.Stop()
 		<-done
+		select { // net/http does not wait for the handlers it cut off, and each has a line to write
+		case <-idle:
+		case <-time.After(lastWords):
+		}
 	}
 }
+
+// lastWords is how long handlers that were cut off may take to end.
+const lastWords = 2 * time.Second
 
 // Stop cuts everything off at once.
 func (s *Server) Stop() {
@@ -87,8 +95,9 @@ func (g *gate) close() <-chan struct{} {
 	return g.idle
 }
 
-// admit lets calls through the gate; pages such as /readyz go around it.
-func (g *gate) admit(next http.Handler) http.Handler {
+// admit lets calls through the gate, and tells of those that it does not; pages
+// such as /readyz go around it.
+func (g *gate) admit(told func(*http.Request, error) error, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.URL.Path, "/v1/") {
 			next.ServeHTTP(w, r)
@@ -98,7 +107,7 @@ func (g *gate) admit(next http.Handler) http.Handler {
 			f := fault.New(fault.ShuttingDown, "this replica is stopping: send the call again, to another")
 			f.SafeToRetry = true
 			w.Header().Set("Connection", "close")
-			writeProblem(w, f)
+			writeProblem(w, told(r, f))
 			return
 		}
 		defer g.leave()

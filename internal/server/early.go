@@ -13,6 +13,7 @@ import (
 type earlyRegistrar struct {
 	*grpc.Server
 	interceptors *interceptors
+	clocks       pacing
 }
 
 // RegisterService takes a service as grpc.Server does. Unary RPCs become streams of
@@ -43,7 +44,9 @@ func (r earlyRegistrar) oneByOne(fullMethod string, m grpc.MethodDesc) grpc.Stre
 		}
 		return st.SendMsg(res)
 	}
-	return func(impl any, st grpc.ServerStream) error { return r.interceptors.stream(impl, st, info, handle) }
+	return func(impl any, st grpc.ServerStream) error {
+		return r.interceptors.stream(impl, r.clocks.over(st), info, handle)
+	}
 }
 
 // directly is the unary interceptor where the stream's was before.

@@ -27,6 +27,8 @@ type failure struct {
 	fault *fault.Error
 	// tried is nil where nothing was.
 	tried *fetch.Response
+	// over is the limit that the caller is over; nil: none.
+	over *overLimit
 }
 
 func (f *failure) Error() string { return f.fault.Error() }
@@ -88,6 +90,9 @@ func (f *failure) GRPCStatus() *status.Status {
 	details := []protoadapt.MessageV1{protoadapt.MessageV1Of(f.info())}
 	if f.fault.RetryAfter > 0 {
 		details = append(details, protoadapt.MessageV1Of(&errdetails.RetryInfo{RetryDelay: durationpb.New(f.fault.RetryAfter)}))
+	}
+	if f.over != nil {
+		details = append(details, protoadapt.MessageV1Of(f.over.quotaFailure()))
 	}
 	if len(f.fault.Violations) > 0 {
 		details = append(details, protoadapt.MessageV1Of(f.badRequest()))

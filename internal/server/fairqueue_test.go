@@ -43,7 +43,9 @@ upstreams:
 		}
 		if i < 20 {
 			hanging[requests[i].GetUrl()]++
-			inFlight++
+			if inFlight++; inFlight > concurrency/2 && answered < 20 {
+				t.Fatalf("%d slow items are in flight while another upstream has work, want %d of %d at most", inFlight, concurrency/2, concurrency)
+			}
 			continue
 		}
 		answered++

@@ -98,7 +98,7 @@ func (b *builder) headers(in []*fetchsvcv1.Field) http.Header {
 		at := func(part string) string { return indexed("headers", i, part) }
 		name := f.GetName()
 		if !httpguts.ValidHeaderFieldName(name) {
-			b.fail(at("name"), quote(name)+" is not a header name: use letters, digits and hyphens")
+			b.fail(at("name"), quoteName(name)+" is not a header name: use letters, digits and hyphens")
 			continue
 		}
 		name = textproto.CanonicalMIMEHeaderKey(name)
@@ -145,7 +145,7 @@ func (b *builder) cookies(in []*fetchsvcv1.Cookie, h http.Header) {
 	pairs := make([]string, 0, len(in))
 	for i, c := range in {
 		if !httpguts.ValidHeaderFieldName(c.GetName()) {
-			b.fail(indexed("cookies", i, "name"), quote(c.GetName())+" is not a cookie name: use letters, digits, - and _")
+			b.fail(indexed("cookies", i, "name"), quoteName(c.GetName())+" is not a cookie name: use letters, digits, - and _")
 			continue
 		}
 		if strings.ContainsAny(c.GetValue(), ";,\\") || !httpguts.ValidHeaderFieldValue(c.GetValue()) || !isASCII(c.GetValue()) {

@@ -20,7 +20,7 @@ import (
 
 // interceptors are what every RPC runs through, whichever door it came by,
 // outermost first: take the proof away, trace, recover, give errors their kind,
-// find out who calls, check the message.
+// find out who calls, hold the caller to its limits, check the message.
 type interceptors struct {
 	log       *slog.Logger
 	tracer    trace.Tracer // nil: no spans
@@ -30,6 +30,7 @@ type interceptors struct {
 	validator protovalidate.Validator
 	loopToken string // empty: nothing comes back
 	refused   refusals
+	limits    *callerLimits // nil: there are none
 }
 
 func newInterceptors(cfg Config) (*interceptors, error) {
@@ -40,7 +41,11 @@ func newInterceptors(cfg Config) (*interceptors, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &interceptors{log: cfg.Log, tracer: cfg.Tracer, verifier: cfg.Verifier, tls: cfg.TLS, engine: cfg.Engine, refused: cfg.Refused, loopToken: cfg.LoopToken, validator: v}, nil
+	i := &interceptors{log: cfg.Log, tracer: cfg.Tracer, verifier: cfg.Verifier, tls: cfg.TLS, engine: cfg.Engine, refused: cfg.Refused, loopToken: cfg.LoopToken, validator: v}
+	if cfg.Engine != nil {
+		i.limits = newCallerLimits(cfg.Engine.Snapshot)
+	}
+	return i, nil
 }
 
 // unary runs one unary RPC.
@@ -90,6 +95,13 @@ func (i *interceptors) around(ctx context.Context, method string, run func(conte
 	callerOf(ctx).rpc = method[1:]
 	if span != nil {
 		span.SetAttributes(telemetry.Caller.String(callerOf(ctx).name))
+	}
+	if !open(method) {
+		seat, err := i.limits.enter(callerOf(ctx), method)
+		if err != nil {
+			return i.leave(ctx, method, err)
+		}
+		defer seat.leave()
 	}
 	if err := run(ctx); err != nil {
 		return i.leave(ctx, method, err)

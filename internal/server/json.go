@@ -49,7 +49,10 @@ func (c *jsonCodec) NewDecoder(r io.Reader) runtime.Decoder {
 func decodeJSON(r io.Reader, v any) *fault.Error {
 	text, err := io.ReadAll(r)
 	var over *http.MaxBytesError
+	var known *fault.Error
 	switch {
+	case errors.As(err, &known):
+		return known
 	case errors.As(err, &over):
 		return fault.Newf(fault.RequestTooLarge, "the request is over %d bytes of JSON: send a larger body with Stream", over.Limit)
 	case err != nil:
@@ -69,7 +72,7 @@ func decodeMessage(text []byte, msg proto.Message) *fault.Error {
 	if manyValues(text) {
 		return fault.Invalidf("json", "there are more than %d values in the request, and each takes much memory: send the body as json_text", maxValues)
 	}
-	if err := protojson.Unmarshal(text, msg); err != nil {
+	if err := (protojson.UnmarshalOptions{RecursionLimit: maxNested}).Unmarshal(text, msg); err != nil {
 		return jsonFault(err, text, msg.ProtoReflect().Descriptor())
 	}
 	if !hasJSON(msg) {
@@ -84,6 +87,11 @@ func decodeMessage(text []byte, msg proto.Message) *fault.Error {
 // maxValues bounds how many JSON values are read into messages: as a
 // google.protobuf.Value each costs some 150 bytes, whatever it costs on the wire.
 const maxValues = 300_000
+
+// maxNested is how deep the API's messages may nest, on the wire or as JSON. A
+// google.protobuf.Value may have 100 levels, and each is up to three messages. Every
+// level costs stack, which grows by doubling: 40 KiB of brackets came to 60 MiB.
+const maxNested = 400
 
 // manyValues counts the commas and opening brackets outside strings, which is near
 // enough.

@@ -46,9 +46,17 @@ func (r refusals) tell(ctx context.Context, rpc string, err error) {
 		return
 	}
 	f := asFailure(err)
-	atTheDoor := f.fault.Kind == fault.Unauthenticated || f.fault.Kind == fault.LoopDetected || f.fault.Kind == fault.ForeignOrigin
-	if f.tried != nil || !atTheDoor && !strings.HasPrefix(rpc, "/"+fetchsvcv1.FetchService_ServiceDesc.ServiceName+"/") {
+	if f.tried != nil || !atTheDoor(f.fault.Kind) && !strings.HasPrefix(rpc, "/"+fetchsvcv1.FetchService_ServiceDesc.ServiceName+"/") {
 		return
 	}
 	r(ctx, strings.TrimPrefix(rpc, "/"), f.fault)
+}
+
+// atTheDoor says that a failure of kind k stops a call before anyone reads it.
+func atTheDoor(k fault.Kind) bool {
+	switch k {
+	case fault.Unauthenticated, fault.LoopDetected, fault.ForeignOrigin, fault.RateLimited, fault.TooManyCalls, fault.ShuttingDown:
+		return true
+	}
+	return false
 }

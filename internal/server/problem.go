@@ -93,8 +93,10 @@ func writeProblem(w http.ResponseWriter, err error) {
 	if d := f.fault.RetryAfter; d > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(d.Seconds()))))
 	}
+	body = append(body, '\n')
+	h.Set("Content-Length", strconv.Itoa(len(body))) // whole, also before the connection is at its end
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(append(body, '\n'))
+	_, _ = w.Write(body)
 }
 
 // proxyStatus is one member of RFC 9209's list. The detail is a structured-field

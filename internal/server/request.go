@@ -140,6 +140,15 @@ func indexed(list string, i int, part string) string {
 // quote shows a caller's own input, short.
 func quote(s string) string { return strconv.Quote(clip(s, 64)) }
 
+// quoteName is quote for a name that may have been written with its value behind it,
+// a secret perhaps: `Authorization: Bearer …`.
+func quoteName(s string) string {
+	if at := strings.IndexAny(s, ":= \t"); at >= 0 {
+		s = s[:at+1] + "…"
+	}
+	return quote(s)
+}
+
 // compactJSON writes a Value without spaces and without HTML escapes.
 func compactJSON(v *structpb.Value) ([]byte, string) {
 	if reason := checkValue(v, 1); reason != "" {

@@ -76,7 +76,7 @@ func (i *interceptors) knock(next http.Handler) http.Handler {
 			writeProblem(w, i.turnAway(annotate(r), err))
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(ctx))
+		i.seated(w, r.WithContext(ctx), next)
 	})
 }
 
@@ -87,7 +87,10 @@ func (i *interceptors) foreign(r *http.Request, err error) error {
 
 // turnAway leaves the trace of a call that came to no RPC.
 func (i *interceptors) turnAway(ctx context.Context, err error) error {
-	const method = "/REST"
+	return i.turnAwayFrom(ctx, restPage, err)
+}
+
+func (i *interceptors) turnAwayFrom(ctx context.Context, method string, err error) error {
 	if i.tracer != nil {
 		_, span := startSpan(serverContext(ctx), i.tracer, method)
 		defer endSpan(span, err)
@@ -99,10 +102,12 @@ func (i *interceptors) turnAway(ctx context.Context, err error) error {
 func calls(gw http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Del("Grpc-Timeout") // metadata; timeouts.total is the way to say it
+		body := clockOf(r)
 		r.Body = &requestBody{ReadCloser: http.MaxBytesReader(w, r.Body, maxJSON)}
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
 		gw.ServeHTTP(w, r)
+		body.spend(r)
 	})
 }
 

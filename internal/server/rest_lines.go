@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
@@ -100,20 +101,48 @@ func (l *lineWriter) finish(err error) {
 	l.breakOff()
 }
 
-// lingers is how long a caller has to read the last line of a broken stream.
-const lingers = 500 * time.Millisecond
-
-// breakOff ends the connection in the middle of the body. What the caller still
-// sends is read and dropped: closing over it would be a reset, on which many a
-// client throws away the line that it has not read yet.
+// breakOff ends the connection in the middle of the body.
 func (l *lineWriter) breakOff() {
 	conn, _, err := l.rc.Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
+	linger(conn, "")
+}
+
+// hangUp ends the connection behind an answer that is whole, while the caller
+// still sends. net/http would do so too, but lingers for 500 ms, which a caller on
+// a slow line, or a busy machine, may miss.
+func (l *lineWriter) hangUp(chunked bool) {
+	if l.rc.Flush() != nil {
+		return
+	}
+	conn, _, err := l.rc.Hijack()
+	if err != nil {
+		return
+	}
+	last := ""
+	if chunked {
+		last = "0\r\n\r\n"
+	}
+	linger(conn, last)
+}
+
+// lingers is how long a caller that still sends has to read the end of its answer:
+// as long as in nginx. Others hang up when they see it.
+const lingers = 30 * time.Second
+
+// linger sends what is left of an answer and ends the connection. What the caller
+// still sends is read and dropped, until it hangs up too: closing over it would be
+// a reset, on which many a client throws away what it has not read yet (RFC 9112
+// section 9.6).
+func linger(conn net.Conn, last string) {
 	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(lingers))
+	if _, err := io.WriteString(conn, last); err != nil {
+		return
+	}
 	if half, ok := conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		_ = conn.SetReadDeadline(time.Now().Add(lingers))
 		_, _ = io.Copy(io.Discard, conn)
 	}
 }

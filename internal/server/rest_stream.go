@@ -36,10 +36,11 @@ func (s *restStreams) stream(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, err)
 		return
 	}
+	clock := clockOf(r)
 	read := make(chan bool, 1) // whether the request came to its end
 	var whole atomic.Bool      // it did
 	go func() {
-		if err := sendLines(r.Body, stream); err != nil {
+		if err := sendLines(r.Body, stream, clock.release); err != nil {
 			cancel(err) // never a silent half-close: the upload is torn
 		}
 		_, err := io.CopyN(io.Discard, r.Body, surplus)
@@ -53,8 +54,12 @@ func (s *restStreams) stream(w http.ResponseWriter, r *http.Request) {
 	err = copyOut(out, func() (proto.Message, error) { return stream.Recv() })
 	cancel(nil) // where the caller is gone, the RPC is not over
 	awaitEnd(func() error { _, err := stream.Recv(); return err })
-	endUpload(w, rc, read, err)
+	clock.release()
+	ended := endUpload(w, rc, read, err)
 	out.finish(err)
+	if brokeOff := err != nil && out.started; !ended && !brokeOff && r.ProtoMajor == 1 {
+		out.hangUp(out.started && r.ProtoAtLeast(1, 1))
+	}
 }
 
 const (
@@ -67,10 +72,10 @@ const (
 	surplusHaste = 20 * time.Millisecond
 )
 
-// endUpload ends the reading of the request once the RPC is over. A caller that
-// still sends loses the connection with the answer: else net/http would take the
-// rest of this request for the next one.
-func endUpload(w http.ResponseWriter, rc *http.ResponseController, read <-chan bool, failed error) {
+// endUpload ends the reading of the request once the RPC is over, and says whether
+// it was read to its end. A caller that still sends loses the connection with the
+// answer: else net/http would take the rest of this request for the next one.
+func endUpload(w http.ResponseWriter, rc *http.ResponseController, read <-chan bool, failed error) (whole bool) {
 	most := surplusTime
 	if failed != nil {
 		most = surplusHaste
@@ -78,15 +83,17 @@ func endUpload(w http.ResponseWriter, rc *http.ResponseController, read <-chan b
 	timer := time.NewTimer(most)
 	defer timer.Stop()
 	select {
-	case whole := <-read:
+	case whole = <-read:
 		if !whole {
 			closeAfterReply(w)
 			_ = rc.SetReadDeadline(time.Now()) // net/http would read on
 		}
+		return whole
 	case <-timer.C:
 		closeAfterReply(w)
 		_ = rc.SetReadDeadline(time.Now())
 		<-read
+		return false
 	}
 }
 
@@ -143,8 +150,9 @@ func copyOut(out *lineWriter, recv func() (proto.Message, error)) error {
 	}
 }
 
-// sendLines reads messages and sends them; nil: the caller has sent all.
-func sendLines(body io.Reader, stream fetchsvcv1.FetchService_StreamClient) error {
+// sendLines reads messages and sends them; nil: the caller has sent all. After the
+// first it calls begun.
+func sendLines(body io.Reader, stream fetchsvcv1.FetchService_StreamClient, begun func()) error {
 	limited := &messageLimit{r: body}
 	dec := json.NewDecoder(bufio.NewReaderSize(limited, 32<<10))
 	for {
@@ -155,6 +163,7 @@ func sendLines(body io.Reader, stream fetchsvcv1.FetchService_StreamClient) erro
 		} else if err != nil {
 			return lineFault(err)
 		}
+		begun()
 		m := &fetchsvcv1.StreamRequest{}
 		if err := decodeMessage(text, m); err != nil {
 			return err

@@ -50,6 +50,8 @@ type Config struct {
 	// LoopToken is what egress puts into CDN-Loop (RFC 8586): a call that has it came
 	// from here. Empty: none does.
 	LoopToken string
+	// Bounds are what clients may take of the doors.
+	Bounds Bounds
 	// Reported gives how many calls of an upstream passed that its rules would have
 	// refused, were they not in report mode; nil: none did.
 	Reported func(upstream string) int64
@@ -67,6 +69,9 @@ type Server struct {
 	foreign func(*http.Request, error) error
 	tls     *TLS
 	names   []string
+	bounds  Bounds
+	places  places
+	log     *slog.Logger
 	health  *health.Server
 	ready   atomic.Bool
 	calls   gate
@@ -80,8 +85,15 @@ const (
 	maxSend = 64<<20 + 8<<20
 	// maxHeader bounds what comes before a message, which nobody has vouched for yet.
 	maxHeader = 64 << 10
-	// maxStreams is how many calls one connection may have in flight.
-	maxStreams = 10_000
+	// maxStreams is how many calls one connection may have in flight, and maxRESTStreams
+	// over REST's HTTP/2.
+	maxStreams, maxRESTStreams = 10_000, 250
+	// keepaliveTime of silence asks a client whether it is there; it has
+	// keepaliveTimeout to say so.
+	keepaliveTime, keepaliveTimeout = time.Minute, 20 * time.Second
+	// maxIdle is how long a gRPC connection without calls stays open, and restIdle one
+	// of REST.
+	maxIdle, restIdle = 15 * time.Minute, 2 * time.Minute
 	// streamWindow and connWindow are how much of uploads may lie here unread.
 	// grpc-go would let them grow to 16 MiB each, which an upload to a slower
 	// upstream fills.
@@ -98,27 +110,32 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
-	s := &Server{health: health.NewServer(), tls: cfg.TLS, names: cfg.Names}
-	options := []grpc.ServerOption{
-		grpc.MaxRecvMsgSize(maxRecv), grpc.MaxSendMsgSize(maxSend),
+	bounds := cfg.Bounds.orDefaults()
+	s := &Server{health: health.NewServer(), tls: cfg.TLS, names: cfg.Names, bounds: bounds, places: newPlaces(), log: cfg.Log}
+	creds := doorCredentials{bounds: bounds, places: s.places, tally: &tally{log: cfg.Log}}
+	if s.tls != nil {
+		creds.TransportCredentials = credentials.NewTLS(s.tls.config(grpcDoor))
+	}
+	clocks := pacing{bounds}
+	s.grpc = grpc.NewServer(
+		grpc.WaitForHandlers(true), grpc.MaxRecvMsgSize(maxRecv), grpc.MaxSendMsgSize(maxSend),
 		grpc.MaxConcurrentStreams(maxStreams), grpc.NumStreamWorkers(workers),
 		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow),
-		grpc.ConnectionTimeout(10 * time.Second),
+		grpc.ConnectionTimeout(bounds.Handshake), grpc.Creds(creds), grpc.ForceServerCodecV2(newCodec()),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
-		grpc.ChainUnaryInterceptor(shared.unary), grpc.ChainStreamInterceptor(shared.stream),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: keepaliveTime, Timeout: keepaliveTimeout, MaxConnectionIdle: maxIdle,
+			MaxConnectionAge: bounds.ConnectionAge, // without MaxConnectionAgeGrace: streams have clocks of their own
+		}),
+		grpc.ChainUnaryInterceptor(shared.unary), grpc.ChainStreamInterceptor(clocks.stream, shared.stream),
 		grpc.UnknownServiceHandler(unknownMethod), grpc.MaxHeaderListSize(maxHeader),
-	}
-	if s.tls != nil {
-		options = append(options, grpc.Creds(credentials.NewTLS(s.tls.config(grpcDoor))))
-	}
-	s.grpc = grpc.NewServer(options...)
+	)
 	cc := &inproc{interceptors: shared}
-	for _, door := range []grpc.ServiceRegistrar{earlyRegistrar{s.grpc, shared}, cc} {
+	for _, door := range []grpc.ServiceRegistrar{earlyRegistrar{s.grpc, shared, clocks}, cc} {
 		fetchsvcv1.RegisterFetchServiceServer(door, &fetchService{engine: cfg.Engine, tracer: cfg.Tracer, check: shared.check, refused: cfg.Refused, panicked: shared.panicked})
 		fetchsvcv1.RegisterPolicyServiceServer(door, newPolicyService(cfg))
 	}
-	healthv1.RegisterHealthServer(earlyRegistrar{s.grpc, shared}, watchedHealth{s.health})
+	healthv1.RegisterHealthServer(earlyRegistrar{s.grpc, shared, clocks}, watchedHealth{s.health})
 	reflection.Register(s.grpc)
 	pages, err := newREST(cc, &s.ready)
 	if err != nil {
@@ -127,7 +144,11 @@ func New(cfg Config) (*Server, error) {
 	s.foreign = shared.foreign
 	s.pages = recoverREST(shared.knock(pages), cfg.Log)
 	s.rest = &http.Server{
-		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader,
+		ReadHeaderTimeout: bounds.Handshake, IdleTimeout: restIdle, MaxHeaderBytes: maxHeader, ConnContext: countResets,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxRESTStreams, MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connWindow,
+			SendPingTimeout: keepaliveTime, PingTimeout: keepaliveTimeout,
+		},
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
@@ -136,7 +157,9 @@ func New(cfg Config) (*Server, error) {
 // Serve serves both listeners until Shutdown, or until one fails. It owns the
 // listeners from now on.
 func (s *Server) Serve(grpcLis, restLis net.Listener) error {
-	s.rest.Handler = namesOf(restLis.Addr(), s.names, s.tls).guard(s.foreign, s.calls.admit(s.pages))
+	s.rest.Handler = namesOf(restLis.Addr(), s.names, s.tls).guard(s.foreign, s.calls.admit(s.foreign, s.pages))
+	s.rest.Handler = s.bounds.slow(s.rest.Handler)
+	grpcLis, restLis = listen(grpcLis, s.bounds, s.log), listen(restLis, s.bounds, s.log)
 	s.ready.Store(true)
 	s.health.SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
 	s.health.SetServingStatus(fetchsvcv1.FetchService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
@@ -155,7 +178,7 @@ func (s *Server) serveREST(lis net.Listener) error {
 		return s.rest.Serve(lis)
 	}
 	s.rest.TLSConfig = s.tls.config(restDoor)
-	return s.rest.ServeTLS(lis, "", "")
+	return s.rest.Serve(secure(lis, s.rest.TLSConfig, s.places, s.bounds.Handshake, s.log))
 }
 
 // unknownMethod answers, behind the interceptors, what no service has.

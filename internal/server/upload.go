@@ -250,7 +250,7 @@ func (b *builder) announced(in *fetchsvcv1.FetchRequest) []string {
 		for name := range strings.SplitSeq(f.GetValue(), ",") {
 			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
 			if _, refused := connectionHeaders[name]; refused || !httpguts.ValidHeaderFieldName(name) {
-				b.fail(indexed("headers", i, "value"), fmt.Sprintf("%s cannot be a trailer", quote(name)))
+				b.fail(indexed("headers", i, "value"), fmt.Sprintf("%s cannot be a trailer", quoteName(name)))
 				continue
 			}
 			names = append(names, name)

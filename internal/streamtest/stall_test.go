@@ -44,7 +44,7 @@ func stallCases() []testCase {
 		{name: "stall before the head, first_byte", script: testpeer.StallOnAccept, in: with(`"first_byte":"0.3s"`),
 			want: before("FIRST_BYTE_TIMEOUT")},
 		{name: "stall mid head", script: testpeer.StallMidHead, in: with(`"total":"2s"`), want: before("TOTAL_TIMEOUT")},
-		{name: "head that trickles", script: testpeer.TrickleHead(1, 20*time.Millisecond), in: with(`"total":"2s"`),
+		{name: "head that trickles", script: testpeer.TrickleHead(1, 200*time.Millisecond), in: with(`"total":"2s"`),
 			want: before("TOTAL_TIMEOUT")},
 		{name: "stall after the head", script: testpeer.StallBeforeBody, in: with(`"idle":"0.1s"`),
 			want: want{kind: "IDLE_TIMEOUT", safe: true}},

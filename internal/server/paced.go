@@ -1,0 +1,147 @@
+package server
+
+import (
+	"errors"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+)
+
+// pacing gives the calls of the gRPC door their clocks: one for the request's first
+// message, one for each message of the answer. What comes between is the engine's.
+type pacing struct{ bounds Bounds }
+
+// stream is an interceptor, outside all others.
+func (p pacing) stream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	return handler(srv, p.over(ss))
+}
+
+func (p pacing) over(ss grpc.ServerStream) grpc.ServerStream {
+	return &pacedStream{ServerStream: ss, bounds: p.bounds, conn: framedOf(ss.Context())}
+}
+
+// pacedStream is an RPC with its clocks.
+type pacedStream struct {
+	grpc.ServerStream
+	bounds Bounds
+	conn   *framed // nil where it is not known
+	begun  bool
+}
+
+// RecvMsg gives up on a first message that does not come.
+func (s *pacedStream) RecvMsg(m any) error {
+	if s.begun {
+		return s.ServerStream.RecvMsg(m)
+	}
+	s.begun = true
+	late := fault.Newf(fault.UploadIncomplete,
+		"the request did not come whole within %v: send what is large, or comes slowly, by Stream", s.bounds.Message)
+	late.SafeToRetry = true
+	return s.within(s.bounds.Message, late, func() error { return s.ServerStream.RecvMsg(m) })
+}
+
+// SendMsg gives up on a caller that takes nothing of an answer.
+func (s *pacedStream) SendMsg(m any) error {
+	return s.within(s.bounds.Answer, errNotTaken, func() error {
+		if s.conn == nil {
+			return s.ServerStream.SendMsg(m)
+		}
+		if err := s.conn.wait(s.Context()); err != nil {
+			return err
+		}
+		return s.ServerStream.SendMsg(&owed{m, s.conn, 0})
+	})
+}
+
+var errNotTaken = fault.New(fault.Cancelled, "the caller took nothing of the answer for too long")
+
+// within runs do, and ends the call with late when it lasts too long. Nothing
+// returns from a grpc-go stream before the stream ends.
+func (s *pacedStream) within(d time.Duration, late *fault.Error, do func() error) error {
+	timer := time.AfterFunc(d, func() { s.end(late) })
+	err := do()
+	if !timer.Stop() && err != nil {
+		return late
+	}
+	return err
+}
+
+// end answers a call from outside its handler, as grpc-go does itself when a message
+// cannot be read.
+func (s *pacedStream) end(f *fault.Error) {
+	st, ok := grpc.ServerTransportStreamFromContext(s.Context()).(interface {
+		WriteStatus(*status.Status) error
+	})
+	if ok {
+		_ = st.WriteStatus((&failure{fault: f}).GRPCStatus())
+	}
+}
+
+// owed is a message of an answer, counted from when it is encoded until it is sent.
+// It stands for the pool of its own bytes: being given them back is how one learns
+// that grpc-go is done with them.
+type owed struct {
+	message any
+	conn    *framed
+	size    int64
+}
+
+// Get is never called.
+func (o *owed) Get(length int) *[]byte { return mem.DefaultBufferPool().Get(length) }
+
+// Put takes the bytes back: they were sent, or nobody wants them any more.
+func (o *owed) Put(b *[]byte) {
+	o.conn.took(o.size)
+	mem.DefaultBufferPool().Put(b)
+}
+
+// smallest is an answer worth counting, in bytes; a call that waits costs more.
+const smallest = 4 << 10
+
+// codec is grpc-go's for protobuf, but that it counts what is owed and bounds what
+// nests.
+type codec struct{ encoding.CodecV2 }
+
+func newCodec() codec { return codec{encoding.GetCodecV2("proto")} }
+
+// Marshal encodes v.
+func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	o, ok := v.(*owed)
+	if !ok {
+		return c.CodecV2.Marshal(v)
+	}
+	m, ok := o.message.(proto.Message)
+	if !ok {
+		return nil, errors.New("an answer is no protobuf message")
+	}
+	size := proto.Size(m)
+	if size < smallest {
+		return c.CodecV2.Marshal(m)
+	}
+	pool := mem.DefaultBufferPool()
+	buf := pool.Get(size)
+	if _, err := (proto.MarshalOptions{UseCachedSize: true}).MarshalAppend((*buf)[:0], m); err != nil {
+		pool.Put(buf)
+		return nil, err
+	}
+	o.size = int64(size)
+	o.conn.owe(o.size)
+	return mem.BufferSlice{mem.NewBuffer(buf, o)}, nil
+}
+
+// Unmarshal reads a message.
+func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
+	m, ok := v.(proto.Message)
+	if !ok {
+		return c.CodecV2.Unmarshal(data, v)
+	}
+	buf := data.MaterializeToBuffer(mem.DefaultBufferPool())
+	defer buf.Free()
+	return proto.UnmarshalOptions{RecursionLimit: maxNested}.Unmarshal(buf.ReadOnlyData(), m)
+}
