@@ -24,6 +24,8 @@ tools: $(patsubst tools/%/go.mod,.build/tools/%,$(wildcard tools/*/go.mod)) ## B
 	go build -C tools/$* -o $(CURDIR)/.build/bin/ tool
 	@touch $@
 
+.build/tools/fosite: tools/fosite/fosite/main.go
+
 gen: .build/tools/buf .build/tools/proto ## Generate gen/ and api/ from proto/
 	rm -rf .build/protodeps
 	go run ./internal/protodeps .build/protodeps
@@ -49,6 +51,18 @@ PEERS := python3-grpcio python3-protobuf python3-requests \
 		|| { echo "Debian's clients and proxies cannot be installed; tests that need them are skipped:"; tail -n 3 .build/peers.log; }; \
 	else echo "not root on Debian: tests that need its Python clients and proxies are skipped"; fi
 
+# The authorization server that tests of OAuth 2.0 run against, from npm; node and
+# npm are Debian's where there are none.
+.build/oidc/installed: $(addprefix tools/oidc/,package.json package-lock.json provider.mjs)
+	@mkdir -p .build/oidc
+	@cp $^ .build/oidc/
+	@if ! command -v npm >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		{ apt-get update -q && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -yq --no-install-recommends nodejs npm; } >.build/oidc.log 2>&1 || true; fi
+	@if ! command -v npm >/dev/null; then echo "no npm: tests that need oidc-provider are skipped"; \
+	elif (cd .build/oidc && npm ci --ignore-scripts --no-audit --no-fund) >.build/oidc.log 2>&1; then touch $@; \
+	else echo "oidc-provider cannot be installed; tests that need it are skipped:"; tail -n 3 .build/oidc.log; fi
+
 format: .build/tools/buf ## Format Go and proto files
 	gofmt -w .
 	buf format -w proto
@@ -60,7 +74,7 @@ lint: .build/tools/buf .build/tools/lint .build/protodeps ## Check style and lik
 	go vet ./...
 	staticcheck $$(go list ./... | grep -v '/gen/')
 
-test: .build/tools/peer .build/peers ## Run all tests under the race detector (TESTFLAGS=…)
+test: .build/tools/peer .build/tools/fosite .build/peers .build/oidc/installed ## Run all tests under the race detector (TESTFLAGS=…)
 	CGO_ENABLED=1 go test -race $(TESTFLAGS) ./...
 
 soak: ## Move 4 GiB each way and 200 full streams, and hold the memory bounds
