@@ -60,7 +60,7 @@ PEERS := python3-grpcio python3-protobuf python3-requests \
 		{ apt-get update -q && DEBIAN_FRONTEND=noninteractive \
 			apt-get install -yq --no-install-recommends nodejs npm; } >.build/oidc.log 2>&1 || true; fi
 	@if ! command -v npm >/dev/null; then echo "no npm: tests that need oidc-provider are skipped"; \
-	elif (cd .build/oidc && npm ci --ignore-scripts --no-audit --no-fund) >.build/oidc.log 2>&1; then touch $@; \
+	elif (cd .build/oidc && for again in 1 2 3; do npm ci --ignore-scripts --no-audit --no-fund && exit; done; exit 1) >.build/oidc.log 2>&1; then touch $@; \
 	else echo "oidc-provider cannot be installed; tests that need it are skipped:"; tail -n 3 .build/oidc.log; fi
 
 format: .build/tools/buf ## Format Go and proto files

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/fetchsvc/fetchsvc/internal/policy"
+	"github.com/fetchsvc/fetchsvc/internal/secret"
 )
 
 // apiKey is a key in a header, a query parameter or a cookie.
@@ -27,6 +28,9 @@ func (a *apiKey) Sign(_ context.Context, o *Outgoing) error {
 		u := *o.Request.URL
 		u.RawQuery = withParam(u.RawQuery, a.scheme.Query, key.Reveal())
 		o.Request.URL = &u
+		if sent := escapeParam(key.Reveal()); sent != key.Reveal() {
+			o.reveal(secret.NewValue(sent)) // what quotes the URL may escape it once more
+		}
 	default:
 		err = a.cookie(o, key.Reveal())
 	}

@@ -26,10 +26,11 @@ func (b *basic) Sign(_ context.Context, o *Outgoing) error {
 		return err
 	}
 	pair := user + ":" + password.Reveal()
-	if err := b.put(o, "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(pair))); err != nil {
+	coded := base64.StdEncoding.EncodeToString([]byte(pair))
+	if err := b.put(o, "Authorization", "Basic "+coded); err != nil {
 		return err
 	}
-	o.reveal(secret.NewValue(pair))
+	o.reveal(secret.NewValue(pair), secret.NewValue(coded)) // coded once more, it is no form of the pair
 	for _, v := range []secret.Value{secretUser, password} {
 		if !v.IsZero() {
 			o.reveal(v)

@@ -338,3 +338,23 @@ func TestClose(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkSign is a call that has its token at hand.
+func BenchmarkSign(b *testing.B) {
+	a := newOAuth2(source{"partner", &Config{Now: time.Now}}, "", &policy.OAuth2{Grant: policy.GrantClientCredentials})
+	b.Cleanup(a.close)
+	a.one.mu.Lock()
+	if err := a.one.land(newToken("token", time.Now(), time.Hour), nil); err != nil {
+		b.Fatal(err)
+	}
+	a.one.mu.Unlock()
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		r := &http.Request{Header: http.Header{}}
+		for pb.Next() {
+			if err := a.Sign(b.Context(), &Outgoing{Request: r}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -14,7 +14,8 @@ const LeastScrubbed = 6
 // back, and replaces each by as many `*`. The forms: as it is; percent-encoded, or
 // as a form has it; with the escapes of JSON and the like, or of HTML; in
 // hexadecimal; in base64 (both alphabets), also within a longer text that was
-// encoded. It never changes: safe for concurrent use.
+// encoded, and escaped in its turn; in UTF-16. It never changes: safe for concurrent
+// use.
 type Scrubber struct {
 	forms []form
 	views []view // those that some form is looked for in
@@ -39,6 +40,14 @@ func NewScrubber(values []string) *Scrubber {
 		}
 		for _, text := range plainForms(v) {
 			s.add(text, asIs)
+		}
+		for _, text := range base64Forms(v) {
+			s.add(text, asIs)
+			if strings.ContainsAny(text, "+/") { // which escapers escape
+				s.add(text, percent)
+				s.add(text, backslash)
+				s.add(text, entity)
+			}
 		}
 		if strings.Trim(v, unreserved) == "" {
 			continue // nobody escapes any of it
@@ -145,6 +154,18 @@ func (s *Scrubber) Bytes(b []byte) int {
 		blank(b[f.from:f.to])
 	}
 	return finds(found)
+}
+
+// CutBytes is Bytes for what was cut off at its end: what may be the beginning of a
+// text there is replaced too, if it is LeastScrubbed bytes long.
+func (s *Scrubber) CutBytes(b []byte) int {
+	n := s.Bytes(b)
+	_, settled := s.find(b, false)
+	if len(b)-settled < LeastScrubbed {
+		return n
+	}
+	blank(b[settled:])
+	return n + 1
 }
 
 // Text scrubs t; where nothing is found it is t itself.

@@ -15,6 +15,24 @@ import (
 func plainForms(v string) []string {
 	low := hex.EncodeToString([]byte(v))
 	forms := []string{v, strings.ReplaceAll(v, " ", "+"), low, strings.ToUpper(low)}
+	return append(forms, wide(v)...)
+}
+
+// wide is v in UTF-16. Of ASCII one form serves both byte orders.
+func wide(v string) []string {
+	var low, high []byte
+	for _, unit := range utf16.Encode([]rune(v)) {
+		low = append(low, byte(unit), byte(unit>>8))
+		high = append(high, byte(unit>>8), byte(unit))
+	}
+	if low, ok := bytes.CutSuffix(low, []byte{0}); ok && bytes.Equal(low, high[1:]) {
+		return []string{string(low)}
+	}
+	return []string{string(low), string(high)}
+}
+
+// base64Forms are the spellings of v in either alphabet.
+func base64Forms(v string) (forms []string) {
 	for before := range 3 {
 		core := base64Core(v, before)
 		forms = append(forms, core, strings.NewReplacer("+", "-", "/", "_").Replace(core))
@@ -59,6 +77,14 @@ func (p places) source(i int) int {
 	return p[at].source + i - p[at].text
 }
 
+// run begins one, unless the last begins there too.
+func (p places) run(text, source int) places {
+	if p[len(p)-1] == (place{text, source}) {
+		return p
+	}
+	return append(p, place{text, source})
+}
+
 // read gives b as the view has it, with the places of its bytes in b and of the
 // end. cut is where an escape begins that b breaks off in. Without an escape the
 // text is nil.
@@ -80,16 +106,18 @@ func (v view) read(b []byte) (text []byte, at places, cut int) {
 		text = append(text, b[i:i+next]...)
 		i += next
 		plain, size := v.escape(b[i:])
-		switch {
-		case size == 0:
-			return text, append(at, place{len(text), i}), i
-		case plain == nil: // no escape after all
-			plain, size = b[i:i+1], 1
+		if size == 0 {
+			return text, at.run(len(text), i), i
 		}
-		at = append(at, place{len(text), i})
-		text = append(text, plain...)
-		i += size
-		at = append(at, place{len(text), i})
+		if plain == nil { // no escape after all: the run goes on
+			text = append(text, b[i])
+			i++
+		} else {
+			at = at.run(len(text), i)
+			text = append(text, plain...)
+			i += size
+			at = at.run(len(text), i)
+		}
 		next = bytes.IndexByte(b[i:], triggers[v])
 	}
 	return text, at, len(b)

@@ -77,7 +77,23 @@ func (r *ScrubReader) look() {
 		r.blanked = max(r.blanked, f.to)
 		r.spans = append(r.spans, f)
 	}
+	if r.err != nil && r.err != io.EOF {
+		r.cutEnd()
+	}
 	r.looked, r.settled = len(r.buf), settled
+}
+
+// cutEnd takes what may be the beginning of a find for one, where the stream broke
+// off.
+func (r *ScrubReader) cutEnd() {
+	_, settled := r.s.find(r.buf, false)
+	if len(r.buf)-settled < LeastScrubbed {
+		return
+	}
+	if settled >= r.blanked {
+		r.found++
+	}
+	r.spans = append(r.spans, span{settled, len(r.buf)})
 }
 
 // drop forgets the first n bytes of buf.

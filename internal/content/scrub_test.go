@@ -3,6 +3,7 @@ package content
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"unicode/utf16"
 )
 
 // awkward has what each way of writing escapes.
@@ -46,6 +48,15 @@ func spellings(v string) map[string]string {
 		for before := range 4 {
 			out[fmt.Sprint("base64 ", name, before)] = enc.EncodeToString([]byte("user"[:before] + v + "}"))
 		}
+	}
+	coded := base64.StdEncoding.EncodeToString([]byte("u:" + v + "!"))
+	out["base64 in a form"], out["base64, slashes"] = url.QueryEscape(coded), strings.ReplaceAll(coded, "/", `\/`)
+	for name, order := range map[string]binary.AppendByteOrder{"UTF-16LE": binary.LittleEndian, "UTF-16BE": binary.BigEndian} {
+		var wide []byte
+		for _, unit := range utf16.Encode([]rune(v)) {
+			wide = order.AppendUint16(wide, unit)
+		}
+		out[name] = string(wide)
 	}
 	if strings.Trim(v, unreserved) == "" {
 		delete(out, "JSON, units") // nobody escapes letters
@@ -108,6 +119,28 @@ func TestScrubReaders(t *testing.T) {
 				t.Errorf("%s, %v: got %q, %d found (%v)", name, end, got, r.Found(), err)
 			}
 		}
+	}
+}
+
+// TestScrubCut: what was cut off may end within a text. A few bytes say nothing.
+func TestScrubCut(t *testing.T) {
+	s := NewScrubber([]string{"the-token-canary"})
+	for text, want := range map[string]string{
+		"see the-token-can": "see *************", "see the-t": "see the-t", "see the-token": "see *********", "the-token-canary, the-tok": "****************, *******",
+		"dGhlLXRva2VuLWNhb": "*****************", "see the-token-candle": "see the-token-candle", "": "",
+	} {
+		b := []byte(text)
+		s.CutBytes(b)
+		if string(b) != want {
+			t.Errorf("%q became %q, want %q", text, b, want)
+		}
+		r := s.Reader(iotest.OneByteReader(io.MultiReader(strings.NewReader(text), iotest.ErrReader(io.ErrUnexpectedEOF))))
+		if got, err := io.ReadAll(r); string(got) != want || err != io.ErrUnexpectedEOF || (r.Found() > 0) != strings.Contains(want, "*") {
+			t.Errorf("%q, broken off, became %q, %d found (%v), want %q", text, got, r.Found(), err, want)
+		}
+	}
+	if got, err := io.ReadAll(s.Reader(strings.NewReader("see the-token"))); string(got) != "see the-token" || err != nil {
+		t.Errorf("at its end it became %q (%v)", got, err)
 	}
 }
 

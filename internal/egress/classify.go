@@ -18,7 +18,9 @@ func RoundTripFault(ctx context.Context, err error) *fault.Error {
 	if f := contextFault(ctx, err); f != nil {
 		return f
 	}
-	switch text := err.Error(); {
+	text := err.Error()
+	err = unquoted{err}
+	switch {
 	case strings.Contains(text, "request header list larger"):
 		return fault.Wrap(fault.RequestTooLarge, err, "the upstream announced that it takes less of headers than there are in this request: send fewer or shorter ones")
 	case strings.Contains(text, "response headers exceeded"), strings.Contains(text, "response header list larger"),
@@ -67,7 +69,9 @@ func BodyFault(ctx context.Context, err error, got int64) *fault.Error {
 	if f := contextFault(ctx, err); f != nil {
 		return f
 	}
-	switch text := err.Error(); {
+	text := err.Error()
+	err = unquoted{err}
+	switch {
 	case isReset(err), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		strings.Contains(text, "stream error"), strings.Contains(text, "GOAWAY"),
 		strings.Contains(text, "client connection lost"), strings.Contains(text, "connection force closed"):
@@ -119,14 +123,43 @@ func alertReason(err error) string {
 	return text
 }
 
-// protocolReason drops net/http's own prefixes and keeps what a peer could have
-// put there short.
+// unquoted is an error of net/http without what it quotes of the peer's bytes: a server
+// that answers with the request it got would have the request's secrets in messages,
+// logs and traces.
+type unquoted struct{ error }
+
+func (s unquoted) Error() string { return protocolReason(s.error.Error()) }
+
+func (s unquoted) Unwrap() error { return s.error }
+
+// protocolReason is what net/http says, without its own prefixes and what it quotes.
 func protocolReason(text string) string {
 	for _, prefix := range []string{"net/http: HTTP/1.x transport connection broken: ", "net/http: ", "http: ", "http2: "} {
 		text = strings.TrimPrefix(text, prefix)
 	}
+	hint := spoken(text)
+	for _, quote := range []string{`"`, "MIME header line: ", "MIME header initial line: "} {
+		if at := strings.Index(text, quote); at >= 0 {
+			text = text[:at] + strings.TrimRight(quote, `": `)
+		}
+	}
+	text = strings.TrimRight(strings.TrimSuffix(strings.TrimRight(text, " [:"), "; got"), " :;=,")
 	if len(text) > 200 {
 		text = text[:200] + "…"
 	}
-	return strings.ToValidUTF8(text, "\uFFFD")
+	return strings.ToValidUTF8(text, "\uFFFD") + hint
+}
+
+// spoken tells what the peer speaks in place of HTTP, where its first bytes do.
+func spoken(text string) string {
+	_, first, _ := strings.Cut(text, `malformed HTTP response "`)
+	switch {
+	case strings.HasPrefix(first, "SSH-"):
+		return " (it speaks SSH)"
+	case strings.HasPrefix(first, `\x15\x03`):
+		return " (it speaks TLS: call it by https)"
+	case strings.HasPrefix(first, `\x00\x00`):
+		return " (it speaks HTTP/2)"
+	}
+	return ""
 }

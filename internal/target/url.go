@@ -77,7 +77,7 @@ func parseAuthority(scheme, authority string) (URL, error) {
 	if i := strings.LastIndexByte(authority, ':'); i >= 0 && i > strings.LastIndexByte(authority, ']') {
 		host, port = authority[:i], authority[i+1:]
 		if port != "" && !allDigits(port) {
-			return URL{}, fmt.Errorf("port %q is not a number", clip(port))
+			return URL{}, errors.New("the port is not a number (what stands there is not shown: it may be a password)")
 		}
 	}
 	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
