@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -20,12 +21,12 @@ func FromCall(f *fetch.Finished, now time.Time) *Entry {
 		Time: now.UTC(), Decision: Allowed, Outcome: Answered,
 		Caller: req.Caller, Method: clip(req.Method), URL: clip(req.URL.Place()),
 		Upstream: f.Upstream, Route: f.Route, Policy: f.Generation,
-		UserAgent: clip(req.Header.Get("User-Agent")), RequestType: clip(req.Header.Get("Content-Type")),
+		UserAgent: clip(req.Header.Get("User-Agent")), RequestType: mediaType(req.Header),
 		Status: res.Status, Redirects: len(res.History), Attempts: len(res.Attempts),
 		BytesSent: res.BytesSent, BytesReceived: res.BytesReceived, Duration: milliseconds(res.Elapsed),
 	}
 	if res.Header != nil {
-		e.ResponseType = clip(res.Header.Get("Content-Type"))
+		e.ResponseType = mediaType(res.Header)
 	}
 	if len(res.History) > 0 && res.Status != 0 {
 		e.Final = clip(res.URL.Place())
@@ -90,4 +91,11 @@ func clip(s string) string {
 		s = s[:clipAt] + "…"
 	}
 	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+// mediaType is what h says of its content, without parameters: a peer may put there
+// what it likes, such as what it was sent.
+func mediaType(h http.Header) string {
+	kind, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	return clip(strings.TrimSpace(kind))
 }

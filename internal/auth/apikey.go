@@ -16,8 +16,8 @@ type apiKey struct {
 	scheme *policy.APIKey
 }
 
-func (a *apiKey) Sign(_ context.Context, o *Outgoing) error {
-	key, err := a.get(a.scheme.Key)
+func (a *apiKey) Sign(ctx context.Context, o *Outgoing) error {
+	key, err := a.get(ctx, a.scheme.Key)
 	if err != nil {
 		return err
 	}

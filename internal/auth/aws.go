@@ -83,18 +83,18 @@ func (a *aws) keys(ctx context.Context) (awsKeys, error) {
 	if a.role != nil {
 		return a.role.keys(ctx)
 	}
-	return a.baseKeys()
+	return a.baseKeys(ctx)
 }
 
 // baseKeys are those of the policy.
-func (a *aws) baseKeys() (keys awsKeys, err error) {
-	if keys.id, err = a.get(a.scheme.AccessKeyID); err != nil {
+func (a *aws) baseKeys(ctx context.Context) (keys awsKeys, err error) {
+	if keys.id, err = a.get(ctx, a.scheme.AccessKeyID); err != nil {
 		return keys, err
 	}
-	if keys.secret, err = a.get(a.scheme.Secret); err != nil {
+	if keys.secret, err = a.get(ctx, a.scheme.Secret); err != nil {
 		return keys, err
 	}
-	keys.token, err = a.optional(a.scheme.SessionToken)
+	keys.token, err = a.optional(ctx, a.scheme.SessionToken)
 	if a.scheme.SessionTokenOptional && err != nil {
 		return awsKeys{id: keys.id, secret: keys.secret}, nil
 	}

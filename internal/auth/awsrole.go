@@ -191,7 +191,7 @@ func (r *awsRole) assume(ctx context.Context) (roleKeys, error) {
 
 // ask sends the request. The caller closes the answer's body.
 func (r *awsRole) ask(ctx context.Context) (*http.Response, error) {
-	keys, err := r.base.baseKeys()
+	keys, err := r.base.baseKeys(ctx)
 	if err != nil {
 		return nil, err
 	}

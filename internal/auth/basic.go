@@ -16,12 +16,12 @@ type basic struct {
 	scheme *policy.Basic
 }
 
-func (b *basic) Sign(_ context.Context, o *Outgoing) error {
-	user, secretUser, err := b.username()
+func (b *basic) Sign(ctx context.Context, o *Outgoing) error {
+	user, secretUser, err := b.username(ctx)
 	if err != nil {
 		return err
 	}
-	password, err := b.optional(b.scheme.Password)
+	password, err := b.optional(ctx, b.scheme.Password)
 	if err != nil {
 		return err
 	}
@@ -40,8 +40,8 @@ func (b *basic) Sign(_ context.Context, o *Outgoing) error {
 }
 
 // username gives the user name, and again as the secret that it may be.
-func (b *basic) username() (string, secret.Value, error) {
-	v, err := b.optional(b.scheme.SecretUsername)
+func (b *basic) username(ctx context.Context) (string, secret.Value, error) {
+	v, err := b.optional(ctx, b.scheme.SecretUsername)
 	if err != nil || b.scheme.SecretUsername == "" {
 		return b.scheme.Username, v, err
 	}

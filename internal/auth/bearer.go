@@ -23,8 +23,8 @@ type bearer struct {
 	scheme *policy.Bearer
 }
 
-func (b *bearer) Sign(_ context.Context, o *Outgoing) error {
-	token, err := b.get(b.scheme.Token)
+func (b *bearer) Sign(ctx context.Context, o *Outgoing) error {
+	token, err := b.get(ctx, b.scheme.Token)
 	if err != nil {
 		return err
 	}

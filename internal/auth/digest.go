@@ -42,8 +42,8 @@ func newNonce() string {
 
 func (d *digest) Needs() Needs { return Needs{} }
 
-func (d *digest) Sign(_ context.Context, o *Outgoing) error {
-	password, err := d.get(d.scheme.Password) // also if nobody has asked yet: one that is not there is told at once
+func (d *digest) Sign(ctx context.Context, o *Outgoing) error {
+	password, err := d.get(ctx, d.scheme.Password) // also if nobody has asked yet: one that is not there is told at once
 	if err != nil {
 		return err
 	}

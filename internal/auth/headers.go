@@ -15,10 +15,10 @@ type headers struct {
 	scheme *policy.Headers
 }
 
-func (h *headers) Sign(_ context.Context, o *Outgoing) error {
+func (h *headers) Sign(ctx context.Context, o *Outgoing) error {
 	secrets := make(map[string]secret.Value, len(h.scheme.Secrets))
 	for name, ref := range h.scheme.Secrets {
-		v, err := h.get(ref)
+		v, err := h.get(ctx, ref)
 		if err != nil {
 			return err
 		}

@@ -45,8 +45,8 @@ func (k *keyed) Needs() Needs {
 
 func (k *keyed) Answered(context.Context, *Outgoing, *http.Response) Verdict { return Verdict{} }
 
-func (k *keyed) Sign(_ context.Context, o *Outgoing) error {
-	key, err := k.key()
+func (k *keyed) Sign(ctx context.Context, o *Outgoing) error {
+	key, err := k.key(ctx)
 	if err != nil {
 		return err
 	}
@@ -135,8 +135,8 @@ func hasPart(t policy.Template, name string) bool {
 }
 
 // key is the shared key as bytes.
-func (k *keyed) key() ([]byte, error) {
-	v, err := k.get(k.scheme.Key)
+func (k *keyed) key(ctx context.Context) ([]byte, error) {
+	v, err := k.get(ctx, k.scheme.Key)
 	if err != nil {
 		return nil, err
 	}

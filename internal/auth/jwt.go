@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -27,8 +28,8 @@ var jwtMethods = map[string]jwt.SigningMethod{
 
 // assertion signs claims by a key of the policy, and adds when it was made, how long
 // it is good and what makes it the only one of its kind (RFC 7523 section 3).
-func (s source) assertion(key policy.SigningKey, life time.Duration, claims map[string]any) (string, error) {
-	text, err := s.pem(key.Key)
+func (s source) assertion(ctx context.Context, key policy.SigningKey, life time.Duration, claims map[string]any) (string, error) {
+	text, err := s.pem(ctx, key.Key)
 	if err != nil {
 		return "", err
 	}

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -14,8 +15,8 @@ import (
 
 // Secrets reads secrets by reference. *secret.Store is one.
 type Secrets interface {
-	Get(ref string) (secret.Value, error)
-	GetPEM(ref string) (secret.Value, error)
+	GetContext(ctx context.Context, ref string) (secret.Value, error)
+	GetPEMContext(ctx context.Context, ref string) (secret.Value, error)
 }
 
 // Config is what a Keep is made of.
@@ -134,26 +135,29 @@ type source struct {
 
 // get reads a secret of one line. The caller learns which credential failed, not
 // where its secret lies.
-func (s source) get(ref policy.SecretRef) (secret.Value, error) {
+func (s source) get(ctx context.Context, ref policy.SecretRef) (secret.Value, error) {
 	if s.Secrets == nil {
 		return secret.Value{}, fault.Newf(fault.CredentialUnavailable, "credential %q: this process reads no secrets", s.name)
 	}
-	v, err := s.Secrets.Get(string(ref))
-	return v, s.unreadable(err)
+	v, err := s.Secrets.GetContext(ctx, string(ref))
+	return v, s.unreadable(ctx, err)
 }
 
 // pem reads a secret of several lines.
-func (s source) pem(ref policy.SecretRef) (secret.Value, error) {
+func (s source) pem(ctx context.Context, ref policy.SecretRef) (secret.Value, error) {
 	if s.Secrets == nil {
 		return secret.Value{}, fault.Newf(fault.CredentialUnavailable, "credential %q: this process reads no secrets", s.name)
 	}
-	v, err := s.Secrets.GetPEM(string(ref))
-	return v, s.unreadable(err)
+	v, err := s.Secrets.GetPEMContext(ctx, string(ref))
+	return v, s.unreadable(ctx, err)
 }
 
-func (s source) unreadable(err error) error {
-	if err == nil {
+func (s source) unreadable(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
 		return nil
+	case ctx.Err() != nil:
+		return endedWaiting(ctx, s.name)
 	}
 	return fault.Wrap(fault.CredentialUnavailable, err, "credential \""+s.name+"\" cannot be used: its secret cannot be read; the log of fetchsvc says why")
 }

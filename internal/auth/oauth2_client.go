@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"encoding/base64"
 	"net/http"
 	"net/url"
@@ -18,14 +19,14 @@ const (
 )
 
 // proveClient adds to a token request what says which client asks.
-func (s *tokenServer) proveClient(form url.Values, header http.Header) error {
+func (s *tokenServer) proveClient(ctx context.Context, form url.Values, header http.Header) error {
 	id := s.scheme.ClientID
 	if id != "" && s.scheme.ClientAuth != policy.ClientSecretBasic {
 		form.Set("client_id", id)
 	}
 	switch s.scheme.ClientAuth {
 	case policy.ClientSecretBasic:
-		password, err := s.get(s.scheme.ClientSecret)
+		password, err := s.get(ctx, s.scheme.ClientSecret)
 		if err != nil {
 			return err
 		}
@@ -33,13 +34,13 @@ func (s *tokenServer) proveClient(form url.Values, header http.Header) error {
 		pair := url.QueryEscape(id) + ":" + url.QueryEscape(password.Reveal())
 		header["Authorization"] = []string{"Basic " + base64.StdEncoding.EncodeToString([]byte(pair))}
 	case policy.ClientSecretPost:
-		password, err := s.get(s.scheme.ClientSecret)
+		password, err := s.get(ctx, s.scheme.ClientSecret)
 		if err != nil {
 			return err
 		}
 		form.Set("client_secret", password.Reveal())
 	case policy.PrivateKeyJWT:
-		assertion, err := s.assertion(s.scheme.ClientKey, clientAssertionLife, map[string]any{
+		assertion, err := s.assertion(ctx, s.scheme.ClientKey, clientAssertionLife, map[string]any{
 			"iss": id, "sub": id, "aud": s.scheme.ClientAssertion,
 		})
 		if err != nil {

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"encoding/json"
 	"net/url"
 	"strings"
@@ -20,16 +21,16 @@ const (
 
 // grant is what the request of the credential's grant has in it. subject is what is
 // exchanged if policy names nothing.
-func (s *tokenServer) grant(subject secret.Value) (url.Values, error) {
+func (s *tokenServer) grant(ctx context.Context, subject secret.Value) (url.Values, error) {
 	switch s.scheme.Grant {
 	case policy.GrantClientCredentials:
 		return s.form("client_credentials"), nil
 	case policy.GrantAssertion:
-		return s.byAssertion()
+		return s.byAssertion(ctx)
 	case policy.GrantExchange:
-		return s.byExchange(subject)
+		return s.byExchange(ctx, subject)
 	case policy.GrantGoogle:
-		return s.byGoogleKey()
+		return s.byGoogleKey(ctx)
 	default:
 		return nil, s.cannot("this version has no grant %q", s.scheme.Grant)
 	}
@@ -37,14 +38,14 @@ func (s *tokenServer) grant(subject secret.Value) (url.Values, error) {
 
 // byAssertion is RFC 7523 section 2.1. The claims that policy adds take the place of
 // none of ours.
-func (s *tokenServer) byAssertion() (url.Values, error) {
+func (s *tokenServer) byAssertion(ctx context.Context) (url.Values, error) {
 	g := s.scheme.Assertion
 	claims := map[string]any{}
 	for name, value := range g.Claims {
 		claims[name] = value
 	}
 	claims["iss"], claims["sub"], claims["aud"] = g.Issuer, g.Subject, g.Audience
-	assertion, err := s.assertion(g.Key, g.Lifetime, claims)
+	assertion, err := s.assertion(ctx, g.Key, g.Lifetime, claims)
 	if err != nil {
 		return nil, err
 	}
@@ -54,15 +55,15 @@ func (s *tokenServer) byAssertion() (url.Values, error) {
 }
 
 // byExchange is RFC 8693 section 2.1.
-func (s *tokenServer) byExchange(subject secret.Value) (url.Values, error) {
+func (s *tokenServer) byExchange(ctx context.Context, subject secret.Value) (url.Values, error) {
 	g := s.scheme.Exchange
 	if g.Subject != "" {
 		var err error
-		if subject, err = s.get(g.Subject); err != nil {
+		if subject, err = s.get(ctx, g.Subject); err != nil {
 			return nil, err
 		}
 	}
-	actor, err := s.optional(g.Actor)
+	actor, err := s.optional(ctx, g.Actor)
 	if err != nil {
 		return nil, err
 	}
@@ -90,9 +91,9 @@ type googleKey struct {
 
 // byGoogleKey is Google's use of RFC 7523, in which the scopes are a claim:
 // https://developers.google.com/identity/protocols/oauth2/service-account.
-func (s *tokenServer) byGoogleKey() (url.Values, error) {
+func (s *tokenServer) byGoogleKey(ctx context.Context) (url.Values, error) {
 	g := s.scheme.Google
-	file, err := s.pem(g.Key)
+	file, err := s.pem(ctx, g.Key)
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ func (s *tokenServer) fetch(ctx context.Context, subject secret.Value) (*accessT
 
 // granted asks by a grant that leaves nothing behind.
 func (s *tokenServer) granted(ctx context.Context, subject secret.Value) (tokenAnswer, error) {
-	form, err := s.grant(subject)
+	form, err := s.grant(ctx, subject)
 	if err != nil {
 		return tokenAnswer{}, err
 	}
@@ -66,7 +66,7 @@ func (s *tokenServer) granted(ctx context.Context, subject secret.Value) (tokenA
 
 // refreshed asks by the newest refresh token, and keeps the one that comes of it.
 func (s *tokenServer) refreshed(ctx context.Context) (tokenAnswer, error) {
-	first, err := s.get(s.scheme.Refresh.Token)
+	first, err := s.get(ctx, s.scheme.Refresh.Token)
 	if err != nil {
 		return tokenAnswer{}, err
 	}
@@ -100,7 +100,7 @@ func (s *tokenServer) form(grantType string) url.Values {
 // ask sends a token request (RFC 6749 section 3.2) and reads what comes of it.
 func (s *tokenServer) ask(ctx context.Context, form url.Values) (tokenAnswer, error) {
 	header := http.Header{"Accept": {"application/json"}, "Content-Type": {"application/x-www-form-urlencoded"}}
-	if err := s.proveClient(form, header); err != nil {
+	if err := s.proveClient(ctx, form, header); err != nil {
 		return tokenAnswer{}, err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.scheme.TokenURL.String(), strings.NewReader(form.Encode()))

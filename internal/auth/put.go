@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
 	"github.com/fetchsvc/fetchsvc/internal/secret"
@@ -29,11 +30,11 @@ func (s source) cannot(format string, args ...any) error {
 }
 
 // optional is get for a reference that may be empty: then there is none.
-func (s source) optional(ref policy.SecretRef) (secret.Value, error) {
+func (s source) optional(ctx context.Context, ref policy.SecretRef) (secret.Value, error) {
 	if ref == "" {
 		return secret.Value{}, nil
 	}
-	return s.get(ref)
+	return s.get(ctx, ref)
 }
 
 // fieldValue says that a header may have the value (RFC 9110 section 5.5).

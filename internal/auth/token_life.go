@@ -199,8 +199,8 @@ func endedWaiting(ctx context.Context, name string) error {
 	case errors.As(context.Cause(ctx), &f):
 		return f
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fault.Newf(fault.TotalTimeout, "the caller's deadline passed while the call waited for a token of credential %q", name)
+		return fault.Newf(fault.TotalTimeout, "the caller's deadline passed while the call waited for what credential %q is made of", name)
 	default:
-		return fault.Newf(fault.Cancelled, "the call ended while it waited for a token of credential %q", name)
+		return fault.Newf(fault.Cancelled, "the call ended while it waited for what credential %q is made of", name)
 	}
 }

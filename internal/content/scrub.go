@@ -2,6 +2,7 @@ package content
 
 import (
 	"bytes"
+	"io"
 	"slices"
 	"strings"
 )
@@ -149,6 +150,9 @@ func (s *Scrubber) find(b []byte, whole bool) (found []span, settled int) {
 
 // Bytes scrubs b in place and counts what it found.
 func (s *Scrubber) Bytes(b []byte) int {
+	if len(b) > scrubChunk {
+		return s.inPlace(b, io.EOF) // by parts: a view of the whole may be many times as large
+	}
 	found, _ := s.find(b, true)
 	for _, f := range found {
 		blank(b[f.from:f.to])
@@ -158,14 +162,33 @@ func (s *Scrubber) Bytes(b []byte) int {
 
 // CutBytes is Bytes for what was cut off at its end: what may be the beginning of a
 // text there is replaced too, if it is LeastScrubbed bytes long.
-func (s *Scrubber) CutBytes(b []byte) int {
-	n := s.Bytes(b)
-	_, settled := s.find(b, false)
-	if len(b)-settled < LeastScrubbed {
-		return n
+func (s *Scrubber) CutBytes(b []byte) int { return s.inPlace(b, io.ErrUnexpectedEOF) }
+
+// inPlace scrubs b as a stream that ends with end. What is written is behind what
+// was read.
+func (s *Scrubber) inPlace(b []byte, end error) int {
+	r := s.Reader(&ending{*bytes.NewReader(b), end})
+	for at := 0; at < len(b); {
+		n, err := r.Read(b[at:])
+		if at += n; err != nil {
+			break
+		}
 	}
-	blank(b[settled:])
-	return n + 1
+	return r.Found()
+}
+
+// ending gives its bytes and then an error of its own.
+type ending struct {
+	bytes.Reader
+	err error
+}
+
+func (e *ending) Read(p []byte) (int, error) {
+	n, err := e.Reader.Read(p)
+	if err == io.EOF {
+		err = e.err
+	}
+	return n, err
 }
 
 // Text scrubs t; where nothing is found it is t itself.
