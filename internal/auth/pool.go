@@ -65,14 +65,13 @@ func (p *pool) Sign(ctx context.Context, o *Outgoing) error {
 	var failed error
 	tried := map[*poolMember]bool{}
 	for {
-		m := p.choose(o, tried)
+		use := p.take(ctx, o, tried)
 		switch {
-		case m == nil && failed != nil:
+		case use == nil && failed != nil:
 			return failed
-		case m == nil:
+		case use == nil:
 			return p.cannot("none of its members may go to %s by %s", o.URL.Place(), o.Request.Method)
 		}
-		use := p.takes(ctx, m)
 		err := p.signBy(ctx, o, use)
 		if err == nil {
 			return nil
@@ -81,8 +80,8 @@ func (p *pool) Sign(ctx context.Context, o *Outgoing) error {
 		if !errors.Is(err, fault.CredentialUnavailable) || ctx.Err() != nil {
 			return err
 		}
-		failed, tried[m] = err, true
-		p.refused(m)
+		failed, tried[use.member] = err, true
+		p.refused(use.member)
 	}
 }
 
@@ -104,10 +103,15 @@ func (p *pool) signBy(ctx context.Context, o *Outgoing, use *poolUse) error {
 	return nil
 }
 
-// takes counts a request of m until its answer is there or ctx ends.
-func (p *pool) takes(ctx context.Context, m *poolMember) *poolUse {
+// take chooses a member and counts the request as one of its until the answer is
+// there or ctx ends; nil: there is none to choose.
+func (p *pool) take(ctx context.Context, o *Outgoing, tried map[*poolMember]bool) *poolUse {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	m := p.choose(o, tried)
+	if m == nil {
+		return nil
+	}
 	p.uses++
 	m.used, m.busy = p.uses, m.busy+1
 	ended := sync.OnceFunc(func() {
@@ -120,10 +124,8 @@ func (p *pool) takes(ctx context.Context, m *poolMember) *poolUse {
 }
 
 // choose gives the best member for o that was not tried; nil: there is none. One
-// that asked for another request gets it.
+// that asked for another request gets it. It runs with mu held.
 func (p *pool) choose(o *Outgoing, tried map[*poolMember]bool) *poolMember {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	now := p.Now()
 	if o.Before != nil {
 		if use, ok := o.Before.proof.(*poolUse); ok && !tried[use.member] && !now.Before(use.member.rests) {

@@ -114,7 +114,7 @@ func (e *Engine) sign(r *policy.Route, next TryFunc) TryFunc {
 		if o.Name != "" {
 			t.entry.Credential = o.Name
 		}
-		t.entry.Secret = o.Headers
+		t.entry.Header, t.entry.Secret = o.Request.Header, o.Headers
 		t.call.confide(t.hop, o.Revealed)
 		res, err := next(ctx, t)
 		if err != nil {

@@ -78,9 +78,18 @@ func attemptSpans(ctx context.Context, tracer trace.Tracer, res *fetch.Response)
 	}
 }
 
+// spanURL is where an attempt went. A query that an upstream's redirect made may have
+// in it what the caller had confided to that upstream, under any name.
+func spanURL(a *fetch.Attempt) string {
+	if a.Hop > 0 {
+		return a.URL.Place()
+	}
+	return a.URL.Redacted()
+}
+
 func attemptAttributes(a *fetch.Attempt) []attribute.KeyValue {
 	attrs := []attribute.KeyValue{
-		telemetry.URLFull.String(a.URL.Redacted()),
+		telemetry.URLFull.String(spanURL(a)),
 		telemetry.ServerAddress.String(a.URL.Host.Name), telemetry.ServerPort.Int(int(a.URL.Port)),
 		telemetry.Upstream.String(a.Upstream), telemetry.AttemptHop.Int(a.Hop),
 		telemetry.AttemptReason.String(strings.ToLower(reasons[a.Reason].String())), telemetry.AttemptWire.String(a.Wire.String()),
