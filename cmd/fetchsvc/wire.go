@@ -86,6 +86,7 @@ func (f *policyFile) wire(ctx context.Context, snapshot *policy.Snapshot, doors 
 		engine.Use(s) // first: it knows the way to vaults and to the keys of issuers
 		f.secrets.Use(secretSources(s, transport))
 		verifier.Use(s)
+		engine.Forget() // last: it may wait for a token request
 	}
 	use(snapshot)
 	reload := &reloader{path: f.path, load: f.load, use: use, current: engine.Snapshot, accept: doors.accept, log: f.log}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
-	"github.com/fetchsvc/fetchsvc/internal/target"
 )
 
 // pool is several credentials. Each try gets one that is in order: of these the one
@@ -140,7 +139,7 @@ func (p *pool) choose(o *Outgoing, tried map[*poolMember]bool) *poolMember {
 	}
 	var best *poolMember
 	for _, m := range p.members {
-		if !tried[m] && (best == nil || m.before(best, now, most)) && m.cred.GoesTo(o.Request.Method, o.URL) {
+		if !tried[m] && (best == nil || m.before(best, now, most)) && m.cred.GoesWith(o.Request.Header, o.Request.Method, o.URL) {
 			best = m
 		}
 	}
@@ -214,7 +213,7 @@ func (p *pool) Answered(ctx context.Context, o *Outgoing, res *http.Response) Ve
 		p.rest(m, min(askedToWait(res.Header, p.Now()), maxRest))
 	case res.StatusCode == http.StatusUnauthorized && !v.Again:
 		p.refused(m)
-		if p.hasOther(m, o.Request.Method, o.URL) {
+		if p.hasOther(m, o) {
 			return Verdict{Again: true, Why: "credential \"" + m.cred.Name + "\" of the pool was refused: another is taken"}
 		}
 	}
@@ -239,12 +238,12 @@ func (p *pool) heard(use *poolUse, res *http.Response) {
 }
 
 // hasOther says that some member but m is in order and may go there.
-func (p *pool) hasOther(m *poolMember, method string, u target.URL) bool {
+func (p *pool) hasOther(m *poolMember, o *Outgoing) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.Now()
 	for _, other := range p.members {
-		if other != m && other.restEnds(now).IsZero() && other.cred.GoesTo(method, u) {
+		if other != m && other.restEnds(now).IsZero() && other.cred.GoesWith(o.Request.Header, o.Request.Method, o.URL) {
 			return true
 		}
 	}

@@ -31,6 +31,8 @@ type tokenLife struct {
 	timer   *time.Timer // to renew current
 	// refusals are what the next token begins with.
 	refusals int
+	// refused was taken out of use, and nothing has taken its place yet.
+	refused *accessToken
 }
 
 // flight is a token request that any number of calls wait for.
@@ -88,29 +90,35 @@ func (l *tokenLife) fly(f *flight, subject secret.Value) {
 	defer l.mu.Unlock()
 	defer close(f.done)
 	l.flight = nil
-	f.token, f.err = t, l.land(t, err)
+	f.token, f.err = l.land(t, err)
 }
 
-// land puts a new token in the place of the one before, or notes why there is none;
-// that is what it returns. The lock is held.
-func (l *tokenLife) land(t *accessToken, err error) error {
-	now := l.of.Now()
+// land puts a new token in the place of the one before, or notes why there is none.
+// A token that was refused comes back where the server is in trouble: for all anybody
+// knows it is good. The lock is held.
+func (l *tokenLife) land(t *accessToken, err error) (*accessToken, error) {
+	now, before := l.of.Now(), l.refused
 	switch {
 	case errors.Is(err, errClosed):
-		return err
+		return nil, err
 	case err != nil:
 		why := asNoToken(err)
 		l.of.failed(why)
 		l.setback.fail(now, why)
 		l.wake(l.setback.until.Sub(now))
-		return l.of.unavailable(why, l.setback.until.Sub(now))
+		l.refused = nil
+		if before.good(now) && !why.refused {
+			l.current.Store(before)
+			return before, nil
+		}
+		return nil, l.of.unavailable(why, l.setback.until.Sub(now))
 	}
 	l.of.worked()
-	l.setback = setback{}
+	l.setback, l.refused = setback{}, nil
 	t.life, t.refusals, l.refusals = l, l.refusals, 0
 	l.current.Store(t)
 	l.wake(t.due.Sub(now))
-	return nil
+	return t, nil
 }
 
 // wait gives what comes of f, unless ctx ends before.
@@ -154,7 +162,7 @@ func (l *tokenLife) late(ctx context.Context, subject secret.Value) (*accessToke
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err = l.land(t, err); err != nil {
+	if t, err = l.land(t, err); err != nil {
 		return nil, err
 	}
 	return t.use(), nil

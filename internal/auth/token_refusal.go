@@ -31,14 +31,15 @@ func refusesToken(res *http.Response) bool {
 
 // refuse takes t out of use, and says whether another request may do better. Many
 // calls may be refused for one token, and an upstream may refuse every token: both
-// cost few token requests.
+// cost few token requests. Where the server has just given none, t stays: one call's
+// refusal, which may be about its URL, must not end all others'.
 func (l *tokenLife) refuse(t *accessToken) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.of.Now()
 	if l.current.Load() == t {
 		hold, age := t.hold(), now.Sub(t.got)
-		if age < hold {
+		if age < hold || l.setback.holds(now) {
 			return false
 		}
 		l.refusals = 1
@@ -46,6 +47,7 @@ func (l *tokenLife) refuse(t *accessToken) bool {
 			l.refusals = t.refusals + 1
 		}
 		l.current.Store(nil)
+		l.refused = t
 	}
 	return l.current.Load() != nil || l.flight != nil || !l.setback.holds(now)
 }

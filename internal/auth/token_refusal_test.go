@@ -99,21 +99,35 @@ func TestEveryTokenIsRefused(t *testing.T) {
 	})
 }
 
-// TestRefusalWhileNoTokenIsHad: there is no point in another request then.
+// TestRefusalWhileNoTokenIsHad: there is no point in another request then. Where the
+// server is in trouble the token stays, for what one call was refused may be its URL;
+// where the server says no, it goes.
 func TestRefusalWhileNoTokenIsHad(t *testing.T) {
-	server := &issuing{answer: func(n int, _ asked) (*http.Response, error) {
-		if n == 1 {
-			return issued(n, 3600), nil
+	for status, stays := range map[int]bool{500: true, 400: false} {
+		server := &issuing{answer: func(n int, _ asked) (*http.Response, error) {
+			if n == 1 {
+				return issued(n, 3600), nil
+			}
+			return answered(status, `{"error":"invalid_client"}`), nil
+		}}
+		c := oauthCredential(t, server, plainClient)
+		one, two := c.want("token-1"), c.want("token-1")
+		if !c.Answered(t.Context(), one, &http.Response{StatusCode: 401}).Again {
+			t.Errorf("%d: the first refusal is not answered by another token", status)
 		}
-		return answered(500, ""), nil
-	}}
-	c := oauthCredential(t, server, plainClient)
-	one, two := c.want("token-1"), c.want("token-1")
-	if !c.Answered(t.Context(), one, &http.Response{StatusCode: 401}).Again {
-		t.Error("the first refusal is not answered by another token")
-	}
-	c.fails("500")
-	if c.Answered(t.Context(), two, &http.Response{StatusCode: 401}).Again {
-		t.Error("a request is to be sent again, and there is no token for it")
+		if stays {
+			c.want("token-1")
+		} else {
+			c.fails("invalid_client")
+		}
+		if c.Answered(t.Context(), two, &http.Response{StatusCode: 401}).Again {
+			t.Errorf("%d: a request is to be sent again, and there is no token for it", status)
+		}
+		if stays {
+			c.want("token-1")
+		}
+		if n := server.count(); n != 2 {
+			t.Errorf("%d: %d token requests, want 2", status, n)
+		}
 	}
 }

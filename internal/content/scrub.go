@@ -36,6 +36,7 @@ type form struct {
 func NewScrubber(values []string) *Scrubber {
 	s := &Scrubber{}
 	for _, v := range values {
+		v = strings.Trim(v, " \t") // at its ends no header field keeps it (RFC 9110 section 5.5)
 		if len(v) < LeastScrubbed {
 			continue
 		}

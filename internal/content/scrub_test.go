@@ -179,6 +179,22 @@ func TestScrubLearns(t *testing.T) {
 	}
 }
 
+// TestScrubWhiteSpace: what stands at the ends of a text does not come back from a
+// header field.
+func TestScrubWhiteSpace(t *testing.T) {
+	s := NewScrubber([]string{"the-token \t", "\t another-one"})
+	for text, want := range map[string]string{
+		"Bearer the-token": "Bearer *********", "the-token \t": "********* \t", "another-one": "***********",
+	} {
+		if got, n := s.Text(text); n != 1 || got != want {
+			t.Errorf("%q became %q, %d found, want %q", text, got, n, want)
+		}
+	}
+	if NewScrubber([]string{"five5   "}) != nil {
+		t.Error("white space made a short text a long one")
+	}
+}
+
 func TestScrubNothing(t *testing.T) {
 	if NewScrubber(nil) != nil || NewScrubber([]string{"", "five5"}) != nil {
 		t.Error("there is a scrubber for nothing")

@@ -51,9 +51,10 @@ func (a *attack) plain(addr string) *raw {
 }
 
 func (a *attack) raw(conn net.Conn) *raw {
-	_ = conn.SetDeadline(time.Now().Add(patience))
 	a.conns = append(a.conns, conn)
-	return &raw{conn, a.T, bufio.NewReader(conn)}
+	r := &raw{conn, a.T, bufio.NewReader(conn)}
+	r.wait()
+	return r
 }
 
 // dial connects to a door as it speaks, with the protocols of proto inside TLS.
@@ -64,12 +65,18 @@ func (a *attack) dial(addr string, protocols ...string) *raw {
 	}
 	config := a.tls.Clone()
 	config.NextProtos = protocols
-	conn, err := tls.Dial("tcp", addr, config)
-	if err != nil {
+	var conn *tls.Conn
+	if err := lenient(a.clock, func() (err error) {
+		conn, err = tls.Dial("tcp", addr, config)
+		return err
+	}); err != nil {
 		a.Fatal(err)
 	}
 	return a.raw(conn)
 }
+
+// wait begins a step of an attack, which has patience of its own.
+func (r *raw) wait() { _ = r.SetDeadline(time.Now().Add(patience)) }
 
 func (r *raw) send(text string) {
 	r.t.Helper()
@@ -78,9 +85,30 @@ func (r *raw) send(text string) {
 	}
 }
 
+// pour sends what the server may not wait for the end of: it says so, or hangs up.
+func (r *raw) pour(text string) { _, _ = io.WriteString(r, text) }
+
+// awaitHangUp waits until the server has closed the connection, and reads nothing: a
+// client that reads on is one that takes its answers.
+func (r *raw) awaitHangUp() {
+	r.t.Helper()
+	r.wait()
+	for {
+		_, err := r.Write(frame(http2.FramePing, http2.FlagPingAck, 0, "12345678")) // means nothing
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			r.t.Fatal("the connection is still open")
+		}
+		if err != nil {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
 // end waits until the server has closed the connection, and gives what it said.
 func (r *raw) end() string {
 	r.t.Helper()
+	r.wait()
 	var text bytes.Buffer
 	_, err := io.Copy(&text, r.in)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -94,6 +122,7 @@ func (r *raw) end() string {
 // enough of it.
 func (r *raw) flood(text []byte, most int) {
 	r.t.Helper()
+	r.wait()
 	var reading sync.WaitGroup
 	var err error
 	reading.Go(func() { _, err = io.Copy(io.Discard, r.in) })
@@ -112,6 +141,7 @@ func (r *raw) flood(text []byte, most int) {
 // answer reads one HTTP/1.1 answer: its status, and the reason of a problem.
 func (r *raw) answer() string {
 	r.t.Helper()
+	r.wait()
 	res, err := http.ReadResponse(r.in, nil)
 	if err != nil {
 		r.t.Fatalf("no answer: %v", err)
@@ -212,6 +242,7 @@ func message(m proto.Message) []byte {
 // none, and its message; `reset` and the code; `goaway` and the code; or `closed`.
 func (c *conn2) outcome(stream uint32) string {
 	c.t.Helper()
+	c.wait()
 	c.fields = map[string]string{}
 	for {
 		f, err := c.ReadFrame()
@@ -251,6 +282,7 @@ func (c *conn2) outcome(stream uint32) string {
 // outcomes reads until n streams have ended with heads, and gives how.
 func (c *conn2) outcomes(n int) map[uint32]string {
 	c.t.Helper()
+	c.wait()
 	all := map[uint32]string{}
 	for len(all) < n {
 		f, err := c.ReadFrame()

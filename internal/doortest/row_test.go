@@ -26,9 +26,14 @@ type row struct {
 	attack func(a *attack)
 	// full: no new connection can be had meanwhile, which is what the row is about.
 	full bool
+	// waits: it takes longer than it computes, though not for one of its bounds.
+	waits bool
 	// log is what the service's log says of it; empty: nothing is looked for.
 	log string
 }
+
+// pace is how long a good caller rests between its calls: it is no flood.
+const pace = 250 * time.Millisecond
 
 // attack is a row under way.
 type attack struct {
@@ -45,23 +50,34 @@ func (a *attack) leave() {
 }
 
 func table(t *testing.T, rows []row) {
+	t.Parallel()
 	for _, r := range rows {
 		t.Run(r.name, r.run)
 	}
 }
 
+// clock is the shortest of a row's; 0: it has none.
+func (r row) clock() (least time.Duration) {
+	for _, d := range []time.Duration{r.bounds.Handshake, r.bounds.Message, r.bounds.Answer} {
+		if d > 0 && (least == 0 || d < least) {
+			least = d
+		}
+	}
+	return least
+}
+
 // run holds that a good caller notices nothing, during the attack and after, and
-// that the attack leaves nothing running. Rows that wait for a clock run at once;
-// each knows its goroutines by their label.
+// that the attack leaves nothing running. Rows that wait run at once; each knows its
+// goroutines by their label.
 func (r row) run(t *testing.T) {
-	if r.bounds.Handshake+r.bounds.Message+r.bounds.Answer > 0 {
+	if r.waits || r.clock() > 0 {
 		t.Parallel()
 	}
 	pprof.Do(t.Context(), pprof.Labels("row", t.Name()), func(context.Context) { r.labelled(t) })
 }
 
 func (r row) labelled(t *testing.T) {
-	w := newWorld(t, r.bounds, r.tls)
+	w := newWorld(t, r)
 	w.good(t)
 	before := running(t)
 	over := make(chan struct{})
@@ -75,7 +91,7 @@ func (r row) labelled(t *testing.T) {
 			select {
 			case <-over:
 				return
-			case <-time.After(50 * time.Millisecond): // it is a caller, not a flood
+			case <-time.After(pace):
 			}
 		}
 	})
@@ -87,8 +103,11 @@ func (r row) labelled(t *testing.T) {
 		r.attack(a)
 	}()
 	w.good(t)
+	if r.full {
+		w.awaitPlace(t)
+	}
 	w.fresh(t)
-	for late := time.Now().Add(patience); running(t) > before; time.Sleep(time.Millisecond) {
+	for late := time.Now().Add(patience); running(t) > before; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(late) {
 			t.Errorf("%d goroutines run, %d did before the attack", running(t), before)
 			break

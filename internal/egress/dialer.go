@@ -92,7 +92,7 @@ func (d *dialer) reach(ctx context.Context, rec *Record, to endpoint, limit time
 	if err != nil {
 		return nil, err
 	}
-	if err := d.own.judgeAll(addrs, to.port); err != nil {
+	if err := d.own.judgeAll(d.guard, addrs, to.port); err != nil {
 		return nil, err
 	}
 	rec.connecting(netip.AddrPortFrom(addrs[0], to.port))
@@ -231,7 +231,7 @@ func (d *dialer) connectOne(ctx context.Context, addr netip.AddrPort) (*conn, er
 			if err != nil {
 				return err
 			}
-			if err := d.own.judge(at); err != nil {
+			if err := d.own.judge(d.guard, at); err != nil {
 				return err
 			}
 			return d.guard.judge(at.Addr())

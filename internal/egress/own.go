@@ -22,13 +22,17 @@ func Listening(listeners ...net.Listener) func() []netip.AddrPort {
 	return func() []netip.AddrPort { return all }
 }
 
-// judge gives why at, which the guard lets pass, is not dialled.
-func (o own) judge(at netip.AddrPort) error {
+// judge gives why at, which g lets pass, is not dialled.
+func (o own) judge(g guard, at netip.AddrPort) error {
 	if o == nil {
 		return nil
 	}
 	candidates, _ := unwrap(at.Addr())
-	for _, addr := range append(candidates, at.Addr().Unmap()) {
+	translated, _, err := g.translated(at.Addr())
+	if err != nil {
+		return err
+	}
+	for _, addr := range append(append(candidates, translated...), at.Addr().Unmap()) {
 		if o.has(netip.AddrPortFrom(addr, at.Port())) {
 			return fault.Newf(fault.AddressDenied,
 				"address %s is denied: this service listens there itself, and a call through it to it goes round in circles; nothing opens that", at)
@@ -38,9 +42,9 @@ func (o own) judge(at netip.AddrPort) error {
 }
 
 // judgeAll is judge over every address of a name.
-func (o own) judgeAll(addrs []netip.Addr, port uint16) error {
+func (o own) judgeAll(g guard, addrs []netip.Addr, port uint16) error {
 	for _, addr := range addrs {
-		if err := o.judge(netip.AddrPortFrom(addr, port)); err != nil {
+		if err := o.judge(g, netip.AddrPortFrom(addr, port)); err != nil {
 			return err
 		}
 	}

@@ -106,7 +106,7 @@ func TestOthersListenersAreReached(t *testing.T) {
 		"127.0.0.1": true, "0.0.0.0": true, "::": true, "::ffff:127.0.0.1": true, "64:ff9b::7f00:1": true, "2002:7f00:1::": true,
 		"127.0.0.2": false, "::1": false, "8.8.8.8": false,
 	} {
-		if err := o.judge(netip.AddrPortFrom(netip.MustParseAddr(s), n.Port())); (err != nil) != want {
+		if err := o.judge(guard{}, netip.AddrPortFrom(netip.MustParseAddr(s), n.Port())); (err != nil) != want {
 			t.Errorf("%s: got %v, want refused %v", s, err, want)
 		}
 	}
@@ -148,5 +148,22 @@ func TestNoProxyLeadsBack(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestOwnListenersBehindNAT64: the network's translator leads back to a public
+// address of this machine.
+func TestOwnListenersBehindNAT64(t *testing.T) {
+	g := guard{nat64: func() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("2a00:1:2:3::/96")} }}
+	o := own(func() []netip.AddrPort { return []netip.AddrPort{netip.MustParseAddrPort("9.9.9.9:8080")} })
+	at := netip.MustParseAddr("2a00:1:2:3::909:909")
+	if err := g.judge(at); err != nil {
+		t.Fatalf("the guard: %v, want nothing against a public address", err)
+	}
+	if err := o.judge(g, netip.AddrPortFrom(at, 8080)); !errors.Is(err, fault.AddressDenied) {
+		t.Errorf("got %v, want ADDRESS_DENIED for the own listener", err)
+	}
+	if err := o.judge(g, netip.AddrPortFrom(at, 8081)); err != nil {
+		t.Errorf("another port: %v", err)
 	}
 }

@@ -64,7 +64,7 @@ func (p *pool) destinations(ctx context.Context, rec *Record, px *proxy, to endp
 	if err != nil {
 		return nil, err
 	}
-	if err := p.dialer.own.judgeAll(addrs, to.port); err != nil {
+	if err := p.dialer.own.judgeAll(p.dialer.guard, addrs, to.port); err != nil {
 		return nil, err
 	}
 	all := make([]destination, len(addrs))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
+	"github.com/fetchsvc/fetchsvc/internal/target"
 )
 
 // limits are the effective bounds of a call on one route; zero clocks are off.
@@ -221,7 +222,7 @@ func granted(req *Request, r *policy.Route) error {
 		if cred == nil || cred.Name != req.Credential {
 			return fault.Newf(fault.NotGranted, "credential: policy does not let calls of upstream %q choose %q; leave it out, or have it added to credentials", r.Upstream.Name, req.Credential)
 		}
-		if !cred.GoesTo(req.Method, req.URL) {
+		if !cred.GoesWith(req.Header, req.Method, req.URL) {
 			return fault.Newf(fault.NotGranted, "credential: %q is not bound to %s %s://%s%s, so the call would go without it; leave it out, or have its bind, methods and paths changed", req.Credential, req.Method, req.URL.Scheme, req.URL.HostPort(), req.URL.Path)
 		}
 	}
@@ -231,7 +232,7 @@ func granted(req *Request, r *policy.Route) error {
 	o := req.Connection
 	switch {
 	case o == nil:
-		return nil
+		return confided(req, r)
 	case o.Proxy != nil && !g.Proxy:
 		return refuse("proxy", "request_proxy")
 	case len(o.CAPEM) > 0 && !g.CA:
@@ -248,11 +249,23 @@ func granted(req *Request, r *policy.Route) error {
 	return confided(req, r)
 }
 
+// bindsHost says that cred may go to the Host that req asks for, too.
+func bindsHost(req *Request, cred *policy.Credential) bool {
+	u, err := target.Parse(req.URL.Scheme + "://" + req.Host + req.URL.Target())
+	return err == nil && cred.GoesTo(req.Method, u)
+}
+
 // confided refuses a call whose own way to connect would show the credential to
 // whoever the caller likes: policy's secrets are not for callers.
 func confided(req *Request, r *policy.Route) error {
 	cred, o, t := chosen(req, r), req.Connection, &r.Upstream.TLS
-	if cred == nil || !cred.GoesTo(req.Method, req.URL) || o == nil || o.Proxy == nil && !o.SkipVerify {
+	if cred == nil || !cred.GoesWith(req.Header, req.Method, req.URL) {
+		return nil
+	}
+	if req.Host != "" && !bindsHost(req, cred) {
+		return fault.Newf(fault.NotGranted, "request_host: the call carries credential %q, which is not bound to that host, and many a server hands requests on by it; leave it out, or have the host added to bind", cred.Name)
+	}
+	if o == nil || o.Proxy == nil && !o.SkipVerify {
 		return nil
 	}
 	verified := req.URL.Scheme == "https" && (len(t.Pins) > 0 || len(o.CAPEM) == 0 && !o.SkipVerify && !t.SkipVerify)

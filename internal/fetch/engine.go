@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -110,8 +109,14 @@ func (e *Engine) Use(s *policy.Snapshot) {
 	e.budgets.prune(keep)
 	e.slots.prune(keep)
 	e.pools.Prune(upstreams)
+}
+
+// Forget ends what is kept for credentials that the policy in force does not have,
+// and waits for it: a refresh token that is being spent has its time. So call it
+// last, once everything else has heard of the policy.
+func (e *Engine) Forget() {
 	if e.keep != nil {
-		e.keep.Prune(s.Credentials())
+		e.keep.Prune(e.Snapshot().Credentials())
 	}
 }
 
@@ -221,17 +226,12 @@ func (c *Call) enter(route *policy.Route) error {
 	return checkRequest(c.req, c.req.Body, route)
 }
 
-// methodHeaders ask a server to read a request as if it had another method.
-var methodHeaders = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
-
 // overridden refuses a method in a header that policy would refuse as the method.
 func (c *Call) overridden(header http.Header, u target.URL) error {
-	for _, name := range methodHeaders {
-		for _, m := range header[name] {
-			q := policy.Query{Caller: c.req.Caller, Claims: c.req.Claims, Method: strings.ToUpper(strings.TrimSpace(m)), URL: u}
-			if _, err := c.matched(q); err != nil {
-				return fault.Newf(fault.PolicyDenied, "%s asks for another method: %s", name, fault.From(err).Message)
-			}
+	for name, method := range policy.AskedMethods(header) {
+		q := policy.Query{Caller: c.req.Caller, Claims: c.req.Claims, Method: method, URL: u}
+		if _, err := c.matched(q); err != nil {
+			return fault.Newf(fault.PolicyDenied, "%s asks for another method: %s", name, fault.From(err).Message)
 		}
 	}
 	return nil

@@ -19,7 +19,7 @@ import (
 const explained = `
 callers: [{name: billing}, {name: ci-1}]
 credentials:
-  - {name: github-token, bind: ["https://api.github.test"], bearer: {token: {secret: env:NOBODY_SETS_THIS}}}
+  - {name: github-token, bind: ["https://api.github.test", "https://other.test"], bearer: {token: {secret: env:NOBODY_SETS_THIS}}}
 defaults:
   timeouts: {connect: 2s}
 upstreams:

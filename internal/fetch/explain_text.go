@@ -16,7 +16,7 @@ func credentialText(c *Call) string {
 	switch {
 	case cred == nil:
 		return "none"
-	case !cred.GoesTo(h.method, h.url):
+	case !cred.GoesWith(h.header, h.method, h.url):
 		return "none, " + cred.Name + " is not bound to " + h.method + " " + h.url.Place()
 	case c.credential(h) == nil:
 		return "none, the caller's own " + ownProof(h.header, cred) + " is kept"

@@ -70,9 +70,14 @@ func (t *Try) scrubHead(res *http.Response) error {
 	return t.call.echoed(t.entry, found+n, "head")
 }
 
-// scrubFields scrubs the values of h, whose slices are the answer's own.
+// scrubFields scrubs h, whose slices are the answer's own.
 func (c *Call) scrubFields(h http.Header) (found int) {
-	for _, values := range h {
+	for name, values := range h {
+		if clean, n := c.scrub.name(name); n > 0 {
+			delete(h, name)
+			h[clean] = append(h[clean], values...)
+			found += n
+		}
 		for i, v := range values {
 			clean, n := c.scrub.by.Text(v)
 			if n > 0 {
@@ -81,6 +86,24 @@ func (c *Call) scrubFields(h http.Header) (found int) {
 		}
 	}
 	return found
+}
+
+// name scrubs a header's name, in which the case of letters is nobody's: upstreams
+// that list what they got may have put a header's value there.
+func (s *scrub) name(name string) (clean string, found int) {
+	for _, v := range s.values {
+		v = strings.Trim(v, " \t")
+		if len(v) < content.LeastScrubbed {
+			continue
+		}
+		for at := 0; at+len(v) <= len(name); at++ {
+			if strings.EqualFold(name[at:at+len(v)], v) {
+				name = name[:at] + strings.Repeat("*", len(v)) + name[at+len(v):]
+				at, found = at+len(v)-1, found+1
+			}
+		}
+	}
+	return name, found
 }
 
 // scrubWhole does the same for an answer that was read whole and decoded.
@@ -128,8 +151,8 @@ type scrubbedBody struct {
 // scrubStream puts the scrubber before the decoded body.
 func (l *Live) scrubStream() {
 	c := l.call
-	if !c.scrubs() {
-		return
+	if c.hop.chain.proofs == nil || c.hop.upstream.Scrub == policy.ScrubOff {
+		return // else also where nothing is looked for yet: a resumption may be signed
 	}
 	c.scrub.stream = c.scrub.by.Reader(l.body)
 	l.body = &scrubbedBody{Closer: l.body, live: l, ScrubReader: c.scrub.stream}

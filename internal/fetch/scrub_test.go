@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/fetchsvc/fetchsvc/internal/auth"
+	"github.com/fetchsvc/fetchsvc/internal/content"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 )
 
@@ -133,5 +134,53 @@ func TestScrubKnowsTheTokensBefore(t *testing.T) {
 	res, err := e.Do(t.Context(), request(t, "GET", "http://"+addr+"/"))
 	if err != nil || strings.Contains(string(res.Body), "token-number") || strings.Count(string(res.Body), "*") != 2*len("token-number-1") {
 		t.Errorf("got %q (%v)", res.Body, err)
+	}
+}
+
+// TestNamesAreScrubbed: a secret may come back as a header's name.
+func TestNamesAreScrubbed(t *testing.T) {
+	const canary = "main-token-canary"
+	e := proving(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, own, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		w.Header().Set("X-"+own, "1")
+		w.Header().Set(http.TrailerPrefix+own, "1")
+		_, _ = io.WriteString(w, "ok")
+	}), "    credential: main")
+	res, err := e.Do(t.Context(), request(t, "GET", "http://"+e.Snapshot().Upstreams[0].Hosts[0]+"/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range res.Header {
+		if strings.Contains(strings.ToLower(name), canary) {
+			t.Errorf("header %s", name)
+		}
+	}
+	for name := range res.Trailer {
+		if strings.Contains(strings.ToLower(name), canary) {
+			t.Errorf("trailer %s", name)
+		}
+	}
+	if got := res.Header.Get("X-" + strings.Repeat("*", len(canary))); got != "1" || res.Attempts[0].Scrubbed != 2 {
+		t.Errorf("got %q, %d found in %v and %v", got, res.Attempts[0].Scrubbed, res.Header, res.Trailer)
+	}
+}
+
+// TestAnswersThatCannotBeReadAreNotAskedFor: whatever the caller asks for.
+func TestAnswersThatCannotBeReadAreNotAskedFor(t *testing.T) {
+	e := proving(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Header.Get("Accept-Encoding"))
+	}), "    credential: main")
+	unasked := content.AcceptEncoding()
+	for _, tt := range []struct{ asked, part, want string }{
+		{"gzip;q=1, br", "", "gzip;q=1, br"}, {"identity", "", "identity"}, {"compress", "", unasked}, {"gzip, *;q=0.1", "", unasked}, {"gzip", "bytes=0-", "identity"},
+	} {
+		req := request(t, "GET", "http://"+e.Snapshot().Upstreams[0].Hosts[0]+"/")
+		req.Header["Accept-Encoding"] = []string{tt.asked}
+		if tt.part != "" {
+			req.Header["Range"] = []string{tt.part}
+		}
+		if res, err := e.Do(t.Context(), req); err != nil || string(res.Body) != tt.want {
+			t.Errorf("%+v: got %q (%v)", tt, res.Body, err)
+		}
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/fetchsvc/fetchsvc/internal/auth"
+	"github.com/fetchsvc/fetchsvc/internal/content"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
 )
@@ -37,7 +39,7 @@ func (e *Engine) proofsOf(r *policy.Route) *proofs {
 func (c *Call) credential(h *hop) *policy.Credential {
 	cred := chosen(c.req, h.route)
 	switch {
-	case cred == nil, !cred.GoesTo(h.method, h.url):
+	case cred == nil, !cred.GoesWith(h.header, h.method, h.url):
 		return nil
 	case h.upstream.CallerCredentials == policy.KeepCredentials && ownProof(h.header, cred) != "":
 		return nil
@@ -73,13 +75,28 @@ func ownProof(h http.Header, cred *policy.Credential) string {
 			return name
 		}
 	}
+	return underscored(h, cred)
+}
+
+// underscored names a header that CGI and its heirs cannot tell from one of those,
+// since they read `_` and `-` as the same: X_Api_Key.
+func underscored(h http.Header, cred *policy.Credential) string {
+	for name := range h {
+		if !strings.Contains(name, "_") {
+			continue
+		}
+		plain := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+		if slices.Contains(proofHeaders[:], plain) || slices.Contains(cred.Headers(), plain) {
+			return name
+		}
+	}
 	return ""
 }
 
 // mayProve refuses a call with proofs of its own, where policy says so.
 func (c *Call) mayProve(h *hop) error {
 	cred := chosen(c.req, h.route)
-	if h.upstream.CallerCredentials != policy.DenyCredentials || cred == nil || !cred.GoesTo(h.method, h.url) {
+	if h.upstream.CallerCredentials != policy.DenyCredentials || cred == nil || !cred.GoesWith(h.header, h.method, h.url) {
 		return nil
 	}
 	if name := ownProof(h.header, cred); name != "" {
@@ -100,6 +117,9 @@ func (e *Engine) sign(r *policy.Route, next TryFunc) TryFunc {
 		}
 		for name := ownProof(t.request.Header, cred); name != ""; name = ownProof(t.request.Header, cred) {
 			delete(t.request.Header, name)
+		}
+		if t.hop.upstream.Scrub != policy.ScrubOff {
+			e.readable(t)
 		}
 		signer := t.hop.chain.proofs.signers[cred]
 		o, err := t.outgoing(signer.Needs(), cred)
@@ -131,6 +151,24 @@ func (e *Engine) sign(r *policy.Route, next TryFunc) TryFunc {
 			return nil, err
 		}
 		return res, nil
+	}
+}
+
+// readable asks for an answer that can be looked through, which is not for the caller
+// to choose: a part of a coded body is none, nor one in a coding that is unknown here.
+func (e *Engine) readable(t *Try) {
+	if _, part := t.call.req.Header["Range"]; part {
+		t.request.Header["Accept-Encoding"] = identity
+		return
+	}
+	for _, line := range t.request.Header["Accept-Encoding"] {
+		for item := range strings.SplitSeq(line, ",") {
+			coding, _, _ := strings.Cut(item, ";")
+			if _, known, err := content.CodingOf([]string{coding}); !known || err != nil {
+				t.request.Header["Accept-Encoding"] = e.acceptEncoding
+				return
+			}
+		}
 	}
 }
 

@@ -299,3 +299,15 @@ func (*uploaded) Replayable() bool      { return false }
 func (*uploaded) Size() int64           { return -1 }
 func (*uploaded) Trailer() http.Header  { return http.Header{} }
 func (*uploaded) Unannounced() bool     { return false }
+
+// TestUnderscoredProofs: what CGI reads as one of the proofs goes the way of them.
+func TestUnderscoredProofs(t *testing.T) {
+	e := proving(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprint(w, r.Header["X_api_key"], r.Header["X_else"])
+	}), "    credential: main")
+	req := request(t, "GET", "http://"+e.Snapshot().Upstreams[0].Hosts[0]+"/")
+	req.Header["X_api_key"], req.Header["X_else"] = []string{"own"}, []string{"own"}
+	if res, err := e.Do(t.Context(), req); err != nil || string(res.Body) != "[] [own]" {
+		t.Errorf("got %q (%v)", res.Body, err)
+	}
+}

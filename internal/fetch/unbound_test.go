@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"net/http"
 	"testing"
 
 	"github.com/fetchsvc/fetchsvc/internal/fault"
@@ -22,6 +23,24 @@ func TestExplainOfAnUnboundHost(t *testing.T) {
 		req.Credential = "token"
 		if x := e.Explain(t.Context(), req, false); (x.Fault == nil) != (want != "") || x.Fault != nil && x.Fault.Kind != fault.NotGranted {
 			t.Errorf("%s by name: got %v", url, x.Fault)
+		}
+	}
+}
+
+// TestExplainOfAMethodInAHeader: a credential of some methods does not go where a
+// header makes the request another one.
+func TestExplainOfAMethodInAHeader(t *testing.T) {
+	const reading = `
+credentials:
+  - {name: token, bind: ["https://a.test"], methods: [GET], bearer: {token: {secret: env:NOBODY_SETS_THIS}}}
+upstreams:
+  - {name: a, hosts: [a.test], credential: token}
+`
+	for header, want := range map[string]string{"X-Http-Method-Override": "", "X-Http-Method": "", "X-Method-Override": "", "X-Else": "token"} {
+		req := request(t, "GET", "https://a.test/")
+		req.Header = http.Header{header: {" delete"}}
+		if x := newEngine(t, reading).Explain(t.Context(), req, false); x.Fault != nil || x.Credential != want {
+			t.Errorf("%s: got %v with credential %q, want %q", header, x.Fault, x.Credential, want)
 		}
 	}
 }

@@ -2,6 +2,8 @@ package policy
 
 import (
 	"fmt"
+	"iter"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -32,6 +34,35 @@ func parseOrigin(s string) (endpoint, error) {
 // the path where it names any. Other calls of its upstream go without it.
 func (cred *Credential) GoesTo(method string, u target.URL) bool {
 	return cred.boundTo(u) && (cred.methods.empty() || cred.methods.has(method)) && cred.hasPath(u)
+}
+
+// methodHeaders ask a server to read a request as if it had another method.
+var methodHeaders = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
+
+// AskedMethods are the headers of h that ask for another method, with what they ask
+// for.
+func AskedMethods(h http.Header) iter.Seq2[string, string] {
+	return func(yield func(name, method string) bool) {
+		for _, name := range methodHeaders {
+			for _, m := range h[name] {
+				if !yield(name, strings.ToUpper(strings.TrimSpace(m))) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// GoesWith is GoesTo for a request with h, whatever method a server may read it as.
+func (cred *Credential) GoesWith(h http.Header, method string, u target.URL) bool {
+	if !cred.methods.empty() {
+		for _, asked := range AskedMethods(h) {
+			if !cred.methods.has(asked) {
+				return false
+			}
+		}
+	}
+	return cred.GoesTo(method, u)
 }
 
 // hasPath is false for a path that servers could read in another way.

@@ -44,6 +44,9 @@ func (c *compiler) oauth2(path string, s *Snapshot, base inherited, cred *Creden
 	cred.Upstream = systemPrefix + "token/" + cred.Name
 	up := systemUpstream(cred.Upstream, base, u, []string{"POST"}, maxToken, allow)
 	up.repeats("POST")
+	if out.Grant == GrantRefresh {
+		up.spends()
+	}
 	if in.GetClientCertificate() != nil {
 		up.TLS.CertFile, up.TLS.Key = c.clientCertificate(path+".client_certificate", in.GetClientCertificate())
 	}

@@ -136,3 +136,15 @@ func TestWordsHaveNoReference(t *testing.T) {
 		t.Errorf("the files have %d credentials only", shown)
 	}
 }
+
+// TestRefreshTokensAreSpentOnce: a request that may have been heard is not sent again
+// by itself.
+func TestRefreshTokensAreSpentOnce(t *testing.T) {
+	up := &Upstream{Base: &Route{}}
+	up.repeats("POST")
+	up.spends()
+	s := up.Base.Settings
+	if s.Timeouts.Attempt != s.Timeouts.Total || s.Retry.Read != 0 || s.Retry.Other != 0 || slices.Contains(s.Retry.Statuses, 502) || s.Retry.Connect == 0 {
+		t.Errorf("got %+v", s)
+	}
+}

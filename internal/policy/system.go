@@ -69,6 +69,16 @@ func (up *Upstream) repeats(methods ...string) {
 	s.Sizes.Request = defaultRequest
 }
 
+// spends says that a call may use up what it asks with, a refresh token: one that may
+// have been heard is not sent again, for the server would take the second for theft
+// (RFC 9700 section 4.14.2). So it has the whole of its time in one attempt.
+func (up *Upstream) spends() {
+	s := &up.Base.Settings
+	s.Timeouts.Attempt = s.Timeouts.Total
+	s.Retry.Read, s.Retry.Other = 0, 0
+	s.Retry.Statuses = []int{429, 503}
+}
+
 // methodsOnly is a rule that no file has.
 type methodsOnly []string
 

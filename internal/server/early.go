@@ -45,7 +45,9 @@ func (r earlyRegistrar) oneByOne(fullMethod string, m grpc.MethodDesc) grpc.Stre
 		return st.SendMsg(res)
 	}
 	return func(impl any, st grpc.ServerStream) error {
-		return r.interceptors.stream(impl, r.clocks.over(st), info, handle)
+		paced := r.clocks.over(st)
+		defer paced.answered()
+		return r.interceptors.stream(impl, paced, info, handle)
 	}
 }
 

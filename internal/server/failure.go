@@ -68,7 +68,7 @@ func fromStatus(st *status.Status) *fault.Error {
 		kind = fault.Unimplemented
 	case codes.ResourceExhausted:
 		kind = fault.RequestTooLarge
-	case codes.Canceled:
+	case codes.Canceled, codes.Unavailable: // of a connection that is gone, which clients can bring about as often as they like
 		kind = fault.Cancelled
 	case codes.DeadlineExceeded:
 		kind = fault.TotalTimeout

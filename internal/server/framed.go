@@ -30,6 +30,11 @@ type framed struct {
 	room   chan struct{} // closed when untaken falls below mostUntaken; nil: nobody waits
 	clock  *time.Timer   // nil: nothing lies here
 	closed bool
+	// left are the calls that are over but for a short answer that lies here: those
+	// that ended in this round, which lasts for Bounds.Answer, and in the one before.
+	left   [2]int
+	round  int // counted up; left[round%2] is its
+	turned time.Time
 }
 
 const (
@@ -95,6 +100,7 @@ func (c *framed) owe(n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.clock == nil && !c.closed {
+		c.turned = time.Now()
 		c.clock = time.AfterFunc(c.answer, c.due)
 	}
 }
@@ -116,15 +122,18 @@ func (c *framed) took(n int64) {
 
 var errUntaken = errors.New("nothing was taken of the answers")
 
-// due closes a connection on which answers lie and nothing moves.
+// due closes a connection on which answers lie and nothing moves, or a short one lies
+// for too long whatever else moves.
 func (c *framed) due() {
-	since := time.Duration(time.Now().UnixNano() - c.moved.Load())
+	now := time.Now()
+	since := now.Sub(time.Unix(0, c.moved.Load()))
 	c.mu.Lock()
+	stale := c.turn(now)
 	switch {
 	case c.closed:
 	case c.untaken.Load() == 0:
 		c.clock = nil
-	case since < c.answer:
+	case since < c.answer && !stale:
 		c.clock.Reset(c.answer - since)
 	default:
 		c.mu.Unlock()
@@ -132,6 +141,66 @@ func (c *framed) due() {
 		return
 	}
 	c.mu.Unlock()
+}
+
+// turn begins a new round if one is over, and says that calls are left of the one
+// before that.
+func (c *framed) turn(now time.Time) (stale bool) {
+	if now.Sub(c.turned) < c.answer {
+		return false
+	}
+	stale = c.left[(c.round+1)%2] > 0
+	c.round++
+	c.turned = now
+	return stale
+}
+
+// debt is what one call has sent and its client has not taken.
+type debt struct {
+	conn  *framed
+	bytes atomic.Int64
+	// over says that the handler is done, and round is then where conn has it in
+	// left; below 0: nowhere. Both are conn.mu's.
+	over  bool
+	round int
+}
+
+// mostLeft is how many bytes of an answer are a short one: grpc-go takes as many
+// without waiting for the client, so the call ends over them. What is longer, and
+// comes slowly, is under the clock of its connection.
+const mostLeft = 64 << 10
+
+func (d *debt) owe(n int64) {
+	d.bytes.Add(n)
+	d.conn.owe(n)
+}
+
+// pay notes that n bytes were sent, or that nobody wants them any more.
+func (d *debt) pay(n int64) {
+	if d.bytes.Add(-n) == 0 {
+		d.conn.mu.Lock()
+		if d.over && d.round >= 0 {
+			d.conn.left[d.round%2]--
+			d.round = -1
+		}
+		d.conn.mu.Unlock()
+	}
+	d.conn.took(n)
+}
+
+// leave says that the handler is done.
+func (d *debt) leave() {
+	if d.bytes.Load() == 0 {
+		return
+	}
+	c := d.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if owes := d.bytes.Load(); owes == 0 || owes > mostLeft {
+		return
+	}
+	d.over, d.round = true, c.round
+	c.left[c.round%2]++
 }
 
 // wait returns when there is room for another answer; an error: in time, there was

@@ -19,19 +19,33 @@ type pacing struct{ bounds Bounds }
 
 // stream is an interceptor, outside all others.
 func (p pacing) stream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	return handler(srv, p.over(ss))
+	paced := p.over(ss)
+	defer paced.answered()
+	return handler(srv, paced)
 }
 
-func (p pacing) over(ss grpc.ServerStream) grpc.ServerStream {
-	return &pacedStream{ServerStream: ss, bounds: p.bounds, conn: framedOf(ss.Context())}
+func (p pacing) over(ss grpc.ServerStream) *pacedStream {
+	s := &pacedStream{ServerStream: ss, bounds: p.bounds}
+	if conn := framedOf(ss.Context()); conn != nil {
+		s.debt = &debt{conn: conn}
+	}
+	return s
 }
 
 // pacedStream is an RPC with its clocks.
 type pacedStream struct {
 	grpc.ServerStream
 	bounds Bounds
-	conn   *framed // nil where it is not known
+	debt   *debt // nil where the connection is not known
 	begun  bool
+}
+
+// answered says that the handler is done: what is left of the answer has nobody to
+// wait for it.
+func (s *pacedStream) answered() {
+	if s.debt != nil {
+		s.debt.leave()
+	}
 }
 
 // RecvMsg gives up on a first message that does not come.
@@ -49,13 +63,13 @@ func (s *pacedStream) RecvMsg(m any) error {
 // SendMsg gives up on a caller that takes nothing of an answer.
 func (s *pacedStream) SendMsg(m any) error {
 	return s.within(s.bounds.Answer, errNotTaken, func() error {
-		if s.conn == nil {
+		if s.debt == nil {
 			return s.ServerStream.SendMsg(m)
 		}
-		if err := s.conn.wait(s.Context()); err != nil {
+		if err := s.debt.conn.wait(s.Context()); err != nil {
 			return err
 		}
-		return s.ServerStream.SendMsg(&owed{m, s.conn, 0})
+		return s.ServerStream.SendMsg(&owed{m, s.debt, 0})
 	})
 }
 
@@ -88,7 +102,7 @@ func (s *pacedStream) end(f *fault.Error) {
 // that grpc-go is done with them.
 type owed struct {
 	message any
-	conn    *framed
+	debt    *debt
 	size    int64
 }
 
@@ -97,12 +111,23 @@ func (o *owed) Get(length int) *[]byte { return mem.DefaultBufferPool().Get(leng
 
 // Put takes the bytes back: they were sent, or nobody wants them any more.
 func (o *owed) Put(b *[]byte) {
-	o.conn.took(o.size)
-	mem.DefaultBufferPool().Put(b)
+	o.debt.pay(o.size)
+	o.recycle(b)
 }
 
-// smallest is an answer worth counting, in bytes; a call that waits costs more.
-const smallest = 4 << 10
+func (o *owed) recycle(b *[]byte) {
+	if cap(*b) >= pooled {
+		mem.DefaultBufferPool().Put(b)
+	}
+}
+
+const (
+	// pooled is a buffer worth using again, in bytes.
+	pooled = 4 << 10
+	// smallest is a buffer, in bytes, that mem says it is done with: of one of 1 KiB
+	// and below nobody hears.
+	smallest = 1<<10 + 1
+)
 
 // codec is grpc-go's for protobuf, but that it counts what is owed and bounds what
 // nests.
@@ -121,17 +146,19 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 		return nil, errors.New("an answer is no protobuf message")
 	}
 	size := proto.Size(m)
-	if size < smallest {
-		return c.CodecV2.Marshal(m)
+	var buf *[]byte
+	if size >= pooled {
+		buf = mem.DefaultBufferPool().Get(size)
+	} else {
+		small := make([]byte, size, max(size, smallest))
+		buf = &small
 	}
-	pool := mem.DefaultBufferPool()
-	buf := pool.Get(size)
 	if _, err := (proto.MarshalOptions{UseCachedSize: true}).MarshalAppend((*buf)[:0], m); err != nil {
-		pool.Put(buf)
+		o.recycle(buf)
 		return nil, err
 	}
-	o.size = int64(size)
-	o.conn.owe(o.size)
+	o.size = int64(max(size, 1))
+	o.debt.owe(o.size)
 	return mem.BufferSlice{mem.NewBuffer(buf, o)}, nil
 }
 

@@ -149,7 +149,8 @@ func New(cfg Config) (*Server, error) {
 			MaxConcurrentStreams: maxRESTStreams, MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connWindow,
 			SendPingTimeout: keepaliveTime, PingTimeout: keepaliveTimeout,
 		},
-		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
+		DisableGeneralOptionsHandler: true, // it would answer `OPTIONS *` to strangers
+		ErrorLog:                     slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
 }
