@@ -34,7 +34,7 @@ func (o *doorOptions) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.names, "rest-name", nil, "a `HOST` by which callers know the REST door, beside its address and the names in --tls-cert (repeatable)")
 	f.BoolVar(&o.plaintext, "unsafe-plaintext", false, "listen without TLS on addresses that other machines reach: whoever is in between reads keys, tokens and bodies")
 	f.IntVar(&o.bounds.Connections, "max-connections", 10_000, "how many connections each door has open at once, a `NUMBER`; one more is closed")
-	f.IntVar(&o.bounds.PerAddress, "max-connections-per-address", 0, "the same for one client address, a `NUMBER`; 0 is no bound, for a load balancer is one address")
+	f.IntVar(&o.bounds.PerAddress, "max-connections-per-address", 5000, "the same for one client address, a `NUMBER`, so that one client cannot hold a door; a load balancer is one address too; 0 is no bound")
 	f.DurationVar(&o.bounds.ConnectionAge, "max-connection-age", 30*time.Minute, "how old a gRPC connection becomes until its client is asked to make another; 0 is no bound")
 }
 

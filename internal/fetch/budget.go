@@ -1,7 +1,6 @@
 package fetch
 
 import (
-	"math"
 	"sync"
 	"time"
 )
@@ -52,14 +51,6 @@ func (b *budget) take(now time.Time) bool {
 	b.parts[b.now%int64(len(b.parts))].retries++
 	b.counts.retries++
 	return true
-}
-
-// left gives how many retries are left.
-func (b *budget) left(now time.Time) int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.slide(now)
-	return int(min(max(b.rest(), 0), math.MaxInt32))
 }
 
 // takeOver counts what old did as if it had been now.

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -237,4 +238,12 @@ func TestAnEditIsNoNewBudget(t *testing.T) {
 	if b := all.get("a", 0, 3, 2*time.Minute); !b.take(time.Now()) || b.take(time.Now()) {
 		t.Error("one more is one more")
 	}
+}
+
+// left gives how many retries are left.
+func (b *budget) left(now time.Time) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.slide(now)
+	return int(min(max(b.rest(), 0), math.MaxInt32))
 }

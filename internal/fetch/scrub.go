@@ -46,12 +46,11 @@ func (c *Call) confide(h *hop, values []secret.Value) {
 // scrubs says that the hop's answer is looked through.
 func (c *Call) scrubs() bool { return c.scrub.by != nil && c.hop.upstream.Scrub != policy.ScrubOff }
 
-// scrubbed is an answer whose head has been scrubbed.
-func (t *Try) scrubbed(res *http.Response, err error) (*http.Response, error) {
-	if err != nil {
-		return nil, err
-	}
+// scrubbed gives res without secrets in its head, or refuses it: as an answer, of
+// which the ledger keeps the status.
+func (t *Try) scrubbed(res *http.Response) (*http.Response, error) {
 	if err := t.scrubHead(res); err != nil {
+		t.answered(res)
 		_ = t.read.body.Close()
 		return nil, err
 	}

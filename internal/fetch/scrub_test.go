@@ -109,6 +109,27 @@ func TestEchoesAreRefused(t *testing.T) {
 	}
 }
 
+// TestRefusedEchoIsAnAnswer: also of a hop without a credential, whose answer repeats
+// what the hop before carried. The ledger has its status.
+func TestRefusedEchoIsAnAnswer(t *testing.T) {
+	addr := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/first" {
+			http.Redirect(w, r, "/second", http.StatusFound)
+			return
+		}
+		w.Header().Set("X-Echo", "main-token-canary")
+		w.WriteHeader(http.StatusTeapot)
+	})
+	e := proving(t, addr, "    scrub: refuse\n    routes: [{paths: [/first], credential: main}]")
+	res, err := e.Do(t.Context(), request(t, "GET", "http://"+addr+"/first"))
+	if !errors.Is(err, fault.SecretEchoed) || len(res.Attempts) != 2 {
+		t.Fatalf("got %+v (%v), want SECRET_ECHOED after 2 attempts", res, err)
+	}
+	if a := res.Attempts[1]; a.Credential != "" || a.Status != http.StatusTeapot || a.Wire != fault.Answered {
+		t.Errorf("the ledger has credential %q, status %d, wire %v, want none, 418, answered", a.Credential, a.Status, a.Wire)
+	}
+}
+
 // TestScrubOff: policy may let an upstream's answers be as they are.
 func TestScrubOff(t *testing.T) {
 	addr := serve(t, mirror)

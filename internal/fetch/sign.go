@@ -113,7 +113,11 @@ func (e *Engine) sign(r *policy.Route, next TryFunc) TryFunc {
 	return func(ctx context.Context, t *Try) (*http.Response, error) {
 		cred := t.call.credential(t.hop)
 		if cred == nil {
-			return t.scrubbed(next(ctx, t)) // a hop before this one may have carried one
+			res, err := next(ctx, t)
+			if err != nil {
+				return nil, err
+			}
+			return t.scrubbed(res) // a hop before this one may have carried one
 		}
 		for name := ownProof(t.request.Header, cred); name != ""; name = ownProof(t.request.Header, cred) {
 			delete(t.request.Header, name)
@@ -145,12 +149,7 @@ func (e *Engine) sign(r *policy.Route, next TryFunc) TryFunc {
 			t.entry.Stopped = "CHALLENGE: " + v.Why
 		}
 		t.hop.hears(o, v)
-		if err := t.scrubHead(res); err != nil {
-			t.answered(res)
-			_ = t.read.body.Close()
-			return nil, err
-		}
-		return res, nil
+		return t.scrubbed(res)
 	}
 }
 

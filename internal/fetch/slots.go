@@ -89,13 +89,6 @@ func (s *slots) resize(concurrent, queue int) {
 	s.serve()
 }
 
-// load gives how many calls are in flight and how many wait.
-func (s *slots) load() (inFlight, waiting int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.held, s.waiting
-}
-
 // await waits until w is served. A call that was served and gives up in the same
 // moment passes its place on.
 func (s *slots) await(ctx context.Context, caller string, w *waiter, most time.Duration) error {

@@ -419,3 +419,10 @@ func BenchmarkSlots(b *testing.B) {
 		}
 	})
 }
+
+// load gives how many calls are in flight and how many wait.
+func (s *slots) load() (inFlight, waiting int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held, s.waiting
+}

@@ -58,7 +58,7 @@ func (c *compiler) reference(path, text string, check func(ref string) error) Se
 		}
 		return SecretRef(text)
 	case !found || source != "env" && source != "file":
-		c.failf(path, "a secret is named, not written: %s%s", c.sourceWords(), didYouMean(source, c.vaults))
+		c.failf(path, "a secret is named, not written: %s%s%s", c.sourceWords(), didYouMean(source, c.vaults), c.vaultsHint(name))
 		return ""
 	case name == "":
 		c.failf(path, "there is no name behind %s: write %s", source, c.sourceWords())
@@ -73,6 +73,14 @@ func (c *compiler) reference(path, text string, check func(ref string) error) Se
 		}
 	}
 	return ref
+}
+
+// vaultsHint is for a name that is written as one of a vault is, where none is listed.
+func (c *compiler) vaultsHint(name string) string {
+	if len(c.vaults) > 0 || !strings.Contains(name, "#") {
+		return ""
+	}
+	return "; for one in a vault, list the vault under `secrets.vaults`"
 }
 
 // inVault says that ref is of a vault.

@@ -25,14 +25,8 @@ func (r reference) String() string {
 	return r.source + ":" + r.name
 }
 
-// Valid says whether ref is written as a reference is; it looks nothing up. A
-// ref that is none is not quoted: it may be the secret itself, pasted into the
-// wrong place.
-func Valid(ref string) error {
-	_, err := parse(ref)
-	return err
-}
-
+// parse reads a reference; it looks nothing up. A ref that is none is not quoted: it
+// may be the secret itself, pasted into the wrong place.
 func parse(ref string) (reference, error) {
 	source, name, _ := strings.Cut(ref, ":")
 	path, key, isVault := strings.Cut(name, "#")

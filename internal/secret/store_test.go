@@ -89,13 +89,13 @@ func TestGet(t *testing.T) {
 
 func TestReferencesThatAreNone(t *testing.T) {
 	for _, ref := range []string{"", canary, "vault:" + canary, "env:", "env:" + canary, "env:1A", "file:", "file:" + canary, "file://" + canary + "\x00", "ENV:A"} {
-		err := Valid(ref)
+		_, err := parse(ref)
 		if err == nil || leaks(err.Error()) || !strings.Contains(err.Error(), "env:NAME") && !strings.Contains(err.Error(), "file:/absolute") {
 			t.Errorf("%q: got %v, want how to write it and nothing of it", ref, err)
 		}
 	}
 	for _, ref := range []string{"env:A_1", "file:/run/secrets/a"} {
-		if err := Valid(ref); err != nil {
+		if _, err := parse(ref); err != nil {
 			t.Errorf("%s: %v", ref, err)
 		}
 	}

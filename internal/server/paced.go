@@ -32,12 +32,14 @@ func (p pacing) over(ss grpc.ServerStream) *pacedStream {
 	return s
 }
 
-// pacedStream is an RPC with its clocks.
+// pacedStream is an RPC with its clocks. Nothing returns from a grpc-go stream before
+// the stream ends, so a clock that runs out ends the call.
 type pacedStream struct {
 	grpc.ServerStream
 	bounds Bounds
 	debt   *debt // nil where the connection is not known
 	begun  bool
+	answer *time.Timer // runs while a message is sent; nil: none was yet
 }
 
 // answered says that the handler is done: what is left of the answer has nobody to
@@ -54,36 +56,51 @@ func (s *pacedStream) RecvMsg(m any) error {
 		return s.ServerStream.RecvMsg(m)
 	}
 	s.begun = true
-	late := fault.Newf(fault.UploadIncomplete,
+	clock := time.AfterFunc(s.bounds.Message, s.endLate)
+	err := s.ServerStream.RecvMsg(m)
+	if !clock.Stop() && err != nil {
+		return s.late()
+	}
+	return err
+}
+
+func (s *pacedStream) endLate() { s.end(s.late()) }
+
+func (s *pacedStream) late() *fault.Error {
+	f := fault.Newf(fault.UploadIncomplete,
 		"the request did not come whole within %v: send what is large, or comes slowly, by Stream", s.bounds.Message)
-	late.SafeToRetry = true
-	return s.within(s.bounds.Message, late, func() error { return s.ServerStream.RecvMsg(m) })
+	f.SafeToRetry = true
+	return f
 }
 
 // SendMsg gives up on a caller that takes nothing of an answer.
 func (s *pacedStream) SendMsg(m any) error {
-	return s.within(s.bounds.Answer, errNotTaken, func() error {
-		if s.debt == nil {
-			return s.ServerStream.SendMsg(m)
-		}
-		if err := s.debt.conn.wait(s.Context()); err != nil {
-			return err
-		}
-		return s.ServerStream.SendMsg(&owed{m, s.debt, 0})
-	})
-}
-
-var errNotTaken = fault.New(fault.Cancelled, "the caller took nothing of the answer for too long")
-
-// within runs do, and ends the call with late when it lasts too long. Nothing
-// returns from a grpc-go stream before the stream ends.
-func (s *pacedStream) within(d time.Duration, late *fault.Error, do func() error) error {
-	timer := time.AfterFunc(d, func() { s.end(late) })
-	err := do()
-	if !timer.Stop() && err != nil {
-		return late
+	if s.answer == nil {
+		s.answer = time.AfterFunc(s.bounds.Answer, s.endUntaken)
+	} else {
+		s.answer.Reset(s.bounds.Answer)
+	}
+	err := s.send(m)
+	if !s.answer.Stop() && err != nil {
+		return untaken()
 	}
 	return err
+}
+
+func (s *pacedStream) send(m any) error {
+	if s.debt == nil {
+		return s.ServerStream.SendMsg(m)
+	}
+	if err := s.debt.conn.wait(s.Context()); err != nil {
+		return err
+	}
+	return s.ServerStream.SendMsg(&owed{m, s.debt, 0})
+}
+
+func (s *pacedStream) endUntaken() { s.end(untaken()) }
+
+func untaken() *fault.Error {
+	return fault.New(fault.Cancelled, "the caller took nothing of the answer for too long")
 }
 
 // end answers a call from outside its handler, as grpc-go does itself when a message

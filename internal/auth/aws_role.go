@@ -29,8 +29,8 @@ const (
 	// stsPause is for how long a failure is told to all who ask, doubling up to
 	// stsMostPause.
 	stsPause, stsMostPause = time.Second, 5 * time.Second
-	// maxSTS bounds the answer.
-	maxSTS = 64 << 10
+	// maxSTS bounds the answer, in bytes, as that of a token endpoint is bounded.
+	maxSTS = 256 << 10
 )
 
 // awsRole has the keys of a role, which AWS STS gives for a while. Safe for
