@@ -180,15 +180,17 @@ type scrubbers struct {
 func (s *scrubbers) get(values []string) *content.Scrubber {
 	key := strings.Join(values, "\x00")
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	made, ok := s.made[key]
+	s.mu.Unlock()
 	if ok {
 		return made
 	}
+	made = content.NewScrubber(values) // perhaps twice; others need not wait for it
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.made == nil || len(s.made) >= mostScrubbers {
 		s.made = map[string]*content.Scrubber{} // tokens come and go
 	}
-	made = content.NewScrubber(values)
 	s.made[key] = made
 	return made
 }
