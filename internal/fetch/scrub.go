@@ -150,8 +150,9 @@ type scrubbedBody struct {
 // scrubStream puts the scrubber before the decoded body.
 func (l *Live) scrubStream() {
 	c := l.call
-	if c.hop.chain.proofs == nil || c.hop.upstream.Scrub == policy.ScrubOff {
-		return // else also where nothing is looked for yet: a resumption may be signed
+	maySign := c.hop.chain.proofs != nil && c.hop.upstream.Scrub != policy.ScrubOff // where a resumption does
+	if !c.scrubs() && !maySign {
+		return
 	}
 	c.scrub.stream = c.scrub.by.Reader(l.body)
 	l.body = &scrubbedBody{Closer: l.body, live: l, ScrubReader: c.scrub.stream}

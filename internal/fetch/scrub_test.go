@@ -205,3 +205,40 @@ func TestAnswersThatCannotBeReadAreNotAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// TestAnotherUpstreamIsScrubbed: the last hop carries nothing, and answers with what
+// the hop before told it.
+func TestAnotherUpstreamIsScrubbed(t *testing.T) {
+	told := make(chan string, 1)
+	away := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, <-told) })
+	addr := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		told <- r.Header.Get("Authorization")
+		w.Header().Set("Location", "http://"+away+"/")
+		w.WriteHeader(http.StatusFound)
+	})
+	e := proving(t, addr, "    credential: main\n  - name: away\n    hosts: [\""+away+"\"]\n    schemes: [http]\n    unsafe_allow_addresses: [127.0.0.0/8]")
+	for _, door := range []string{"Do", "Open"} {
+		req := request(t, "GET", "http://"+addr+"/")
+		var body []byte
+		if door == "Do" {
+			res, err := e.Do(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body = res.Body
+		} else {
+			live, _, err := e.Open(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err = io.ReadAll(live)
+			live.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if string(body) != "Bearer *****************" {
+			t.Errorf("%s: got %q", door, body)
+		}
+	}
+}
