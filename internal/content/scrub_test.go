@@ -223,8 +223,8 @@ func FuzzScrub(f *testing.F) {
 	f.Add(awkward, "&#115;3cr3t &amp;#x73;", uint8(7))
 	f.Fuzz(func(t *testing.T, v, text string, step uint8) {
 		s := NewScrubber([]string{v})
-		if s == nil {
-			return
+		if s == nil || len(v) > 256 || len(text) > 4096 {
+			return // long texts in steps of a byte take long
 		}
 		text += " " + v + " " + url.QueryEscape(v) + base64.StdEncoding.EncodeToString([]byte(text+v+text))
 		whole := []byte(text)
