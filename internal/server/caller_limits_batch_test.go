@@ -214,9 +214,12 @@ func TestManyBatchesAndCalls(t *testing.T) {
 				most.Store(n)
 			}
 		}
+		var batches []*testBatch
+		for range 5 { // each is let in before the items of others have all places
+			batches = append(batches, l.batch(t, "a"))
+		}
 		var all sync.WaitGroup
-		for i := range 5 {
-			b := l.batch(t, "a")
+		for i, b := range batches {
 			all.Go(func() {
 				var workers sync.WaitGroup
 				for range 4 {
