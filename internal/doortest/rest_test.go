@@ -67,6 +67,7 @@ var restRows = []row{
 	{name: "a body that stands still", bounds: slow, attack: unfinished("/v1/fetch", late, `{"url":`, "Content-Length: 100")},
 	{name: "a chunked body that stands still", bounds: slow, attack: unfinished("/v1/fetch", late, "5\r\n{\"url", "Transfer-Encoding: chunked")},
 	{name: "a batch that stands still", bounds: slow, attack: unfinished("/v1/fetch:batch", late, "", "Content-Length: 100")},
+	{name: "a stream that does not begin", bounds: slow, attack: unfinished("/v1/stream", late, "8\r\n{\"start\"\r\n", "Transfer-Encoding: chunked")},
 	{name: "a stream whose chunks are torn", attack: unfinished("/v1/stream", late, "8\r\n{\"start\"!\r\n", "Transfer-Encoding: chunked")},
 	{name: "a body for a page that has none", bounds: slow, attack: unfinished("/v1/nothing", "404", "", "Content-Length: 100")},
 	{name: "a body of a stranger to the host", bounds: slow, attack: func(a *attack) {

@@ -37,9 +37,10 @@ type pacedBody struct {
 	pause time.Duration
 	begun time.Time
 
-	mu   sync.Mutex
-	got  int64
-	over bool
+	mu    sync.Mutex
+	got   int64
+	until time.Time // when the clock runs out
+	over  bool
 }
 
 // perPause is how many bytes of a body buy it another pause's time.
@@ -51,7 +52,21 @@ func (b *pacedBody) arm() {
 	if next := time.Now().Add(b.pause); next.Before(worth) {
 		worth = next
 	}
+	b.until = worth
 	_ = b.rc.SetReadDeadline(worth)
+}
+
+// verdict says why the request ended: its clock ran out, or its caller left (nil).
+func (b *pacedBody) verdict() error {
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over || time.Now().Before(b.until) {
+		return nil
+	}
+	return b.late()
 }
 
 // Read takes what came, in time.

@@ -29,14 +29,16 @@ type restStreams struct {
 func (s *restStreams) stream(w http.ResponseWriter, r *http.Request) {
 	rc := http.NewResponseController(w)
 	_ = rc.EnableFullDuplex() // HTTP/2 is always
-	ctx, cancel := context.WithCancelCause(annotate(r))
+	clock := clockOf(r)
+	// net/http ends the request itself when its clock runs out, and does not say why.
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(annotate(r)))
 	defer cancel(nil)
+	defer context.AfterFunc(r.Context(), func() { cancel(clock.verdict()) })()
 	stream, err := s.client.Stream(ctx)
 	if err != nil {
 		writeProblem(w, err)
 		return
 	}
-	clock := clockOf(r)
 	read := make(chan bool, 1) // whether the request came to its end
 	var whole atomic.Bool      // it did
 	go func() {

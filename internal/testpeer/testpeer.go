@@ -26,7 +26,7 @@ import (
 
 // patience is how long a peer waits for what must come before it fails the
 // test. It is no part of any assertion: generous, for loaded machines.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 func listen(t testing.TB) *net.TCPListener {
 	t.Helper()
