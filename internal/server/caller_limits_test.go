@@ -120,8 +120,10 @@ func TestDefaultIsThousandAndNoRate(t *testing.T) {
 func TestRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := underLimits(t, "caller_limits: {per_second: 4, burst: 10}")
-		for name, quiet := range map[string]time.Duration{"at the start": 0, "after a minute": time.Minute} {
-			time.Sleep(quiet)
+		for _, name := range []string{"at the start", "after a minute"} { // in this order
+			if name == "after a minute" {
+				time.Sleep(time.Minute)
+			}
 			seats, err := l.begin("a", 100)
 			expectRefusal(t, err, fault.RateLimited, 250*time.Millisecond)
 			if len(seats) != 10 {
