@@ -66,6 +66,9 @@ type Error struct {
 	// UpstreamStatus is the status of the answer that was refused
 	// (fail_on_status), or 0.
 	UpstreamStatus int
+	// Rule is the rule of the policy that refused the call, in the policy's own words:
+	// `deny.rules[2]`, `allow`, `paths`, `hosts`; empty: none did.
+	Rule string
 
 	cause error
 }
@@ -135,4 +138,25 @@ func From(err error) *Error {
 		return e
 	}
 	return Wrap(Internal, err, "an unexpected failure inside fetchsvc; the log has the details")
+}
+
+// RefusedBy names what refused the call: the rule of policy, or what stands in every
+// way: `guard`, `grants`, `callers`, `limits.concurrent`. Empty: it was not refused.
+func (e *Error) RefusedBy() string {
+	if e.Rule != "" {
+		return e.Rule
+	}
+	switch e.Kind {
+	case AddressDenied:
+		return "guard"
+	case NotGranted:
+		return "grants"
+	case Unauthenticated:
+		return "callers"
+	case RateLimited:
+		return "limits.per_second"
+	case TooManyCalls:
+		return "limits.concurrent"
+	}
+	return ""
 }

@@ -115,12 +115,12 @@ func entriesOf(routes []*Route) []entry {
 	var out []entry
 	for _, r := range routes {
 		if len(r.rule.paths) == 0 {
-			out = append(out, entry{r.rule, r})
+			out = append(out, entry{rule: r.rule, route: r})
 		}
 		for i := range r.rule.paths {
 			one := r.rule
 			one.paths = one.paths[i : i+1]
-			out = append(out, entry{one, r})
+			out = append(out, entry{one, r, r.rule.text.GetPaths()[i]})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b entry) int { return a.rule.moreSpecific(&b.rule) })

@@ -56,6 +56,7 @@ func compile(file *policyv1.Policy, dir string, opts Options) (*Snapshot, []prob
 	c.vaultNames(file)
 	c.identities(file, s)
 	base := c.defaults(file.GetDefaults())
+	s.LogLevel, s.Trace = logLevel(file.GetTelemetry()), base.trace
 	c.secretSources(file, s, base)
 	c.defineCredentials(file, s, base)
 	c.issuers(file, s, base)
@@ -86,6 +87,7 @@ type inherited struct {
 	connection Connection
 	limits     Limits
 	budget     Budget
+	trace      Tracing
 	level      level
 }
 
@@ -97,6 +99,7 @@ func (c *compiler) defaults(in *policyv1.Defaults) inherited {
 	out.connection.Proxy = c.proxy(path+".proxy", nil, in.GetProxy())
 	out.limits = c.limits(path+".limits", Limits{}, in.GetLimits())
 	out.budget = c.budget(path+".retry.budget", out.budget, in.GetRetry().GetBudget())
+	out.trace = tracing(builtinTracing(), in.GetTrace())
 	return out
 }
 
@@ -106,7 +109,9 @@ func (c *compiler) upstream(path string, x *index, base inherited, in *policyv1.
 		Connection: c.connection(path, base.connection, in),
 		Limits:     c.limits(path+".limits", base.limits, in.GetLimits()),
 		Budget:     c.budget(path+".retry.budget", base.budget, in.GetRetry().GetBudget()),
+		Trace:      tracing(base.trace, in.GetTrace()),
 		Grants:     grants(in.GetGrants()),
+		patterns:   make(patterns, len(in.GetHosts())*max(1, len(in.GetSchemes()))),
 	}
 	if len(up.Schemes) == 0 {
 		up.Schemes = []string{"https"}

@@ -24,6 +24,11 @@ type Decision struct {
 	// Reported is what would have been refused, were its rule enforced; empty:
 	// nothing.
 	Reported string
+	// ReportedRule is that rule, as in fault.Error.
+	ReportedRule string
+	// Template is the path of the route that matched, as the file has it, such as
+	// `/repos/**`; empty: it has none.
+	Template string
 }
 
 // Decide says whether a hop may be made, and under which settings. The most
@@ -35,7 +40,7 @@ func (s *Snapshot) Decide(q Query) (Decision, error) { return s.decide(q, nil) }
 
 // Match gives the upstream that u belongs to, whoever may call it.
 func (s *Snapshot) Match(u target.URL) (*Upstream, error) {
-	if up := s.index.walk(u, s.index.find); up != nil {
+	if up := walk(endpointOf(u), s.index.find); up != nil {
 		return up, nil
 	}
 	return nil, s.denied(u)
@@ -68,8 +73,8 @@ func (up *Upstream) decide(q Query, tr *Trace) (Decision, error) {
 	if up.access.paths {
 		doubt := ""
 		if path, doubt = decodePath(q.URL.Path); doubt != "" && !up.access.loose {
-			tr.note("paths", true, "the path is ambiguous: "+doubt)
-			if err := up.refuse(&d, up.access.report, q, "rules of upstream %q look at paths, and this one can be read in different ways: %s", up.Name, doubt); err != nil {
+			tr.note(rulePaths, true, "the path is ambiguous: "+doubt)
+			if err := up.refuse(&d, up.access.report, rulePaths, q, "rules of upstream %q look at paths, and this one can be read in different ways: %s", up.Name, doubt); err != nil {
 				return d, err
 			}
 			tr.passed()
@@ -82,16 +87,16 @@ func (up *Upstream) decide(q Query, tr *Trace) (Decision, error) {
 		if missed != nothing {
 			continue
 		}
-		if err := up.refuse(&d, up.access.report || rule.report, q, "%s of upstream %q refuses it (%s)", rule.name, up.Name, &rule.rule); err != nil {
+		if err := up.refuse(&d, up.access.report || rule.report, rule.name, q, "%s of upstream %q refuses it (%s)", rule.name, up.Name, &rule.rule); err != nil {
 			return d, err
 		}
 		tr.passed()
 	}
 	if allow := &up.access.allow; allow.text != nil {
 		missed := allow.misses(&q, path)
-		tr.rule("allow", allow, missed, q)
+		tr.rule(ruleAllow, allow, missed, q)
 		if missed != nothing {
-			if err := up.refuse(&d, up.access.report, q, "upstream %q allows %s", up.Name, allow.only(missed, q)); err != nil {
+			if err := up.refuse(&d, up.access.report, ruleAllow, q, "upstream %q allows %s", up.Name, allow.only(missed, q)); err != nil {
 				return d, err
 			}
 			tr.passed()
@@ -102,7 +107,7 @@ func (up *Upstream) decide(q Query, tr *Trace) (Decision, error) {
 		missed := e.rule.misses(&q, path)
 		tr.entry(e, missed, q)
 		if missed == nothing {
-			d.Route = e.route
+			d.Route, d.Template = e.route, e.path
 			break
 		}
 	}
@@ -110,15 +115,29 @@ func (up *Upstream) decide(q Query, tr *Trace) (Decision, error) {
 }
 
 // refuse is the error, or only a note of it where the rule is in report mode.
-func (up *Upstream) refuse(d *Decision, report bool, q Query, format string, args ...any) error {
+func (up *Upstream) refuse(d *Decision, report bool, rule string, q Query, format string, args ...any) error {
 	reason := fmt.Sprintf(format, args...)
 	if report {
 		if d.Reported == "" {
-			d.Reported = reason
+			d.Reported, d.ReportedRule = reason, rule
 		}
 		return nil
 	}
-	return fault.Newf(fault.PolicyDenied, "%s %s is denied to caller %q: %s", q.Method, q.URL.Place(), q.Caller, reason)
+	return refusal(rule, "%s %s is denied to caller %q: %s", q.Method, q.URL.Place(), q.Caller, reason)
+}
+
+// The rules of a refusal that are not of `deny`, whose rules are named by their place.
+const (
+	ruleHosts = "hosts" // no upstream has the host
+	rulePaths = "paths" // the path is ambiguous
+	ruleAllow = "allow"
+)
+
+// refusal says that rule refuses a call, and why.
+func refusal(rule, format string, args ...any) error {
+	err := fault.Newf(fault.PolicyDenied, format, args...)
+	err.Rule = rule
+	return err
 }
 
 // of is what of q is not in the list; not for claims.

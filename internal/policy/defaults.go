@@ -25,6 +25,7 @@ const (
 	defaultRedirects      = 10
 	maxRedirects          = 50
 	defaultRest           = time.Minute
+	defaultKeepSlower     = 10 * time.Second
 )
 
 // builtin are the settings of a file that sets none.
@@ -63,4 +64,8 @@ func builtin() Settings {
 
 func builtinBudget() Budget {
 	return Budget{Ratio: 0.2, Min: 10, Window: 10 * time.Second}
+}
+
+func builtinTracing() Tracing {
+	return Tracing{Sample: -1, KeepSlower: defaultKeepSlower, KeepFailed: true}
 }

@@ -71,6 +71,16 @@ func systemWords(s *Snapshot, name string) string {
 	return "none"
 }
 
+// systemTraceWords is what calls of such an upstream are traced by.
+func systemTraceWords(s *Snapshot, name string) string {
+	for _, up := range s.System() {
+		if up.Name == name {
+			return tracingWords(up.Trace) + ", pattern " + word(up.PatternOf("id.example.com", 443, true))
+		}
+	}
+	return "none"
+}
+
 // members writes what v has set, by the names of its members.
 func members(v reflect.Value) string {
 	switch x := v.Interface().(type) {

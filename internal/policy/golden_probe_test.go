@@ -18,6 +18,8 @@ type probe struct {
 	url      target.URL
 	route    *Route // nil: denied, or the question is about the policy
 	trace    *Trace
+	said     Decision
+	denial   error
 	decision string // as text
 }
 
@@ -47,7 +49,7 @@ func newProbe(g *golden, s *Snapshot, question string) *probe {
 	q := Query{Caller: caller, Claims: claims, Method: method, URL: u}
 	d, err := s.Decide(q)
 	told, trace, tellErr := s.Explain(q)
-	p.trace, p.method, p.url = trace, method, u
+	p.trace, p.method, p.url, p.said, p.denial = trace, method, u, d, err
 	switch {
 	case told != d || fmt.Sprint(err) != fmt.Sprint(tellErr):
 		p.decision = fmt.Sprintf("    -> Decide and Explain differ: %v, %v\n", err, tellErr)

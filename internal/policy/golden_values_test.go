@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/fetchsvc/fetchsvc/internal/fault"
 )
 
 // unknownKey is the value of what a probe asks for and nobody has.
@@ -16,8 +18,17 @@ const unknownKey = "NOT KNOWN TO THE TEST"
 
 // value answers `timeouts.total` with `30s (max 2m) from defaults`.
 func (p *probe) value(key string) string {
-	if p.route == nil {
+	switch {
+	case key == "rule":
+		return word(fault.From(p.denial).Rule)
+	case p.route == nil:
 		return p.policyValue(key)
+	case key == "pattern":
+		return word(p.route.Upstream.Pattern(p.url))
+	case key == "template":
+		return word(p.said.Template)
+	case key == "reported rule":
+		return word(p.said.ReportedRule)
 	}
 	if key == "credential" {
 		return p.golden.relative(p.credential()) + " from " + p.route.Source(key)
@@ -58,7 +69,9 @@ func (p *probe) policyValue(key string) string {
 	if name, ok := strings.CutPrefix(key, "caller "); ok {
 		return callerWords(s, name)
 	}
-	for about, words := range map[string]func(*Snapshot, string) string{"credential ": credentialWords, "vault ": vaultWords, "system ": systemWords} {
+	for about, words := range map[string]func(*Snapshot, string) string{
+		"credential ": credentialWords, "vault ": vaultWords, "system ": systemWords, "tracing of ": systemTraceWords,
+	} {
 		if name, ok := strings.CutPrefix(key, about); ok {
 			return p.golden.relative(words(s, name))
 		}
@@ -83,6 +96,10 @@ func (p *probe) policyValue(key string) string {
 		return list(namesOf(s.Credentials()))
 	case "nat64":
 		return fmt.Sprint(s.NAT64)
+	case "telemetry.log_level":
+		return strings.ToLower(s.LogLevel.String())
+	case "defaults.trace":
+		return tracingWords(s.Trace)
 	case "secrets.keep":
 		return wait(s.Secrets.Keep)
 	case "secrets":
@@ -149,6 +166,10 @@ var routeValues = map[string]func(*Route) string{
 		return [...]string{"overwrite", "deny", "keep"}[r.Upstream.CallerCredentials]
 	},
 	"scrub":                  func(r *Route) string { return [...]string{"replace", "refuse", "off"}[r.Upstream.Scrub] },
+	"trace.sample":           func(r *Route) string { return sampleWords(r.Upstream.Trace.Sample) },
+	"trace.propagate":        func(r *Route) string { return r.Upstream.Trace.Propagate.String() },
+	"trace.keep_slower":      func(r *Route) string { return wait(r.Upstream.Trace.KeepSlower) },
+	"trace.keep_failed":      func(r *Route) string { return fmt.Sprint(r.Upstream.Trace.KeepFailed) },
 	"schemes":                func(r *Route) string { return list(r.Upstream.Schemes) },
 	"grants":                 func(r *Route) string { return fmt.Sprintf("%+v", r.Upstream.Grants) },
 	"unsafe_allow_addresses": func(r *Route) string { return list(r.Upstream.AllowAddresses) },
@@ -202,6 +223,17 @@ var routeValues = map[string]func(*Route) string{
 	},
 	"proxy.unsafe_proxy_resolves": func(r *Route) string { return fmt.Sprint(proxyOf(r).UnsafeResolves) },
 	"proxy.ca_file":               func(r *Route) string { return word(proxyOf(r).CAFile) },
+}
+
+func sampleWords(share float64) string {
+	if share < 0 {
+		return "the sampler's"
+	}
+	return fmt.Sprint(share)
+}
+
+func tracingWords(t Tracing) string {
+	return fmt.Sprintf("%s, propagate %s, slower than %s, failed %v", sampleWords(t.Sample), t.Propagate, wait(t.KeepSlower), t.KeepFailed)
 }
 
 func namesOf(credentials []*Credential) (out []string) {

@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/target"
 )
 
@@ -42,23 +41,28 @@ func newIndex() index {
 	return index{upstreams: map[endpoint]*Upstream{}, hosts: map[endpoint]*Upstream{}}
 }
 
-// walk tries the patterns that could match u's host, most specific first.
-func (x *index) walk(u target.URL, find func(endpoint) *Upstream) *Upstream {
-	at := endpoint{host: u.Host.Name, kind: exact, port: u.Port, tls: u.Scheme == "https"}
-	if up := find(at); up != nil {
-		return up
+// endpointOf is the exact pattern of u.
+func endpointOf(u target.URL) endpoint {
+	return endpoint{host: u.Host.Name, kind: exact, port: u.Port, tls: u.Scheme == "https"}
+}
+
+// walk tries the patterns that could match what the exact pattern at does, most
+// specific first, until find has one; the zero T: it has none. No wildcard ends as an
+// address does: parsePattern refuses such.
+func walk[T comparable](at endpoint, find func(endpoint) T) (found T) {
+	var none T
+	if found = find(at); found != none {
+		return found
 	}
-	if !u.Host.IsAddr() {
-		at.kind = wildcard
-		for rest := u.Host.Name; ; {
-			_, after, ok := strings.Cut(rest, ".")
-			if !ok {
-				break
-			}
-			at.host, rest = after, after
-			if up := find(at); up != nil {
-				return up
-			}
+	at.kind = wildcard
+	for {
+		_, after, ok := strings.Cut(at.host, ".")
+		if !ok {
+			break
+		}
+		at.host = after
+		if found = find(at); found != none {
+			return found
 		}
 	}
 	at.host, at.kind = "", anyHost
@@ -77,24 +81,22 @@ func (x *index) find(at endpoint) *Upstream {
 func (s *Snapshot) denied(u target.URL) error {
 	origin := u.Scheme + "://" + u.DialAddr()
 	if s.Source == noFile {
-		return fault.Newf(fault.PolicyDenied,
-			"%s is denied: the service has no policy and denies everything; start it with --policy FILE", origin)
+		return refusal(ruleHosts, "%s is denied: the service has no policy and denies everything; start it with --policy FILE", origin)
 	}
-	near := s.index.walk(u, func(at endpoint) *Upstream { // the other scheme on the same port
+	near := walk(endpointOf(u), func(at endpoint) *Upstream { // the other scheme on the same port
 		at.tls = !at.tls
 		return s.index.find(at)
 	})
 	if near == nil {
-		near = s.index.walk(u, func(at endpoint) *Upstream { // any port, any scheme
+		near = walk(endpointOf(u), func(at endpoint) *Upstream { // any port, any scheme
 			at.port, at.tls = anyPort, false
 			return s.index.hosts[at]
 		})
 	}
 	if near == nil {
-		return fault.Newf(fault.PolicyDenied,
-			"%s is denied: no upstream of the policy lists the host; add it to the hosts of one", origin)
+		return refusal(ruleHosts, "%s is denied: no upstream of the policy lists the host; add it to the hosts of one", origin)
 	}
-	return fault.Newf(fault.PolicyDenied,
+	return refusal(ruleHosts,
 		"%s is denied: the nearest upstream %q takes hosts [%s] by [%s]; add the port or the scheme there if the call is meant",
 		origin, near.Name, clipList(near.Hosts), strings.Join(near.Schemes, ", "))
 }
@@ -155,6 +157,7 @@ func (x *index) add(up *Upstream, pattern string) error {
 	if bare := (endpoint{host: at.host, kind: at.kind}); x.hosts[bare] == nil {
 		x.hosts[bare] = up
 	}
+	text := at.text()
 	for _, scheme := range up.Schemes {
 		at.tls = scheme == "https"
 		if !hasPort {
@@ -167,6 +170,7 @@ func (x *index) add(up *Upstream, pattern string) error {
 			return fmt.Errorf("%q by %s is already listed by upstream %q; a host belongs to one upstream", pattern, scheme, other.Name)
 		}
 		x.upstreams[at] = up
+		up.patterns[at] = text
 	}
 	return nil
 }

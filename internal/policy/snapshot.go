@@ -7,6 +7,7 @@
 package policy
 
 import (
+	"log/slog"
 	"net/netip"
 	"time"
 )
@@ -32,6 +33,10 @@ type Snapshot struct {
 	Batch Batch
 	// NAT64 are the prefixes of the network's own translators.
 	NAT64 []netip.Prefix
+	// LogLevel is the least that is logged.
+	LogLevel slog.Level
+	// Trace says which calls that no upstream has are traced.
+	Trace Tracing
 	// Secrets says where secrets are.
 	Secrets SecretSources
 	// Blank: its text says nothing at all, as after a write that was cut off. A policy
@@ -70,6 +75,8 @@ type Upstream struct {
 	// Limits bound its calls in flight, Budget their retries.
 	Limits Limits
 	Budget Budget
+	// Trace says which of its calls are traced, and what it learns of that.
+	Trace Tracing
 	// Grants are what its calls may decide for themselves.
 	Grants Grants
 	// CallerCredentials says what becomes of callers' own proofs.
@@ -77,7 +84,8 @@ type Upstream struct {
 	// Scrub says what becomes of answers that echo a credential.
 	Scrub Scrub
 
-	access access
+	access   access
+	patterns patterns
 	// entries are the routes by path, the most specific first.
 	entries []entry
 }
@@ -94,6 +102,7 @@ func (up *Upstream) Mode() string {
 type entry struct {
 	rule  rule
 	route *Route
+	path  string // as the file has it; empty: the route is for any
 }
 
 // Route is what holds for some calls of an upstream.
@@ -113,5 +122,5 @@ const noFile = "none"
 
 // DenyAll is the policy of a service that was given none.
 func DenyAll() *Snapshot {
-	return &Snapshot{Generation: 1, Source: noFile, LoadedAt: time.Now(), Batch: Batch{defaultConcurrency, maxConcurrency}, Secrets: SecretSources{Keep: defaultKeep}, index: newIndex(), callerLimits: builtinCallerLimits()}
+	return &Snapshot{Generation: 1, Source: noFile, LoadedAt: time.Now(), Batch: Batch{defaultConcurrency, maxConcurrency}, Trace: builtinTracing(), Secrets: SecretSources{Keep: defaultKeep}, index: newIndex(), callerLimits: builtinCallerLimits()}
 }

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/target"
 )
 
@@ -33,20 +32,22 @@ func (s *Snapshot) DecideSystem(name string, q Query) (Decision, error) {
 			continue
 		}
 		if pattern, wrong := up.nearest(q.URL); pattern == "" || wrong != "" {
-			return Decision{}, fault.Newf(fault.PolicyDenied, "%s is denied: %s goes to %s only", q.URL.Place(), name, up.Hosts[0])
+			return Decision{}, refusal(ruleHosts, "%s is denied: %s goes to %s only", q.URL.Place(), name, up.Hosts[0])
 		}
 		return up.decide(q, nil)
 	}
-	return Decision{}, fault.Newf(fault.PolicyDenied, "%s is denied: the policy has no %s", q.URL.Place(), name)
+	return Decision{}, refusal(ruleHosts, "%s is denied: the policy has no %s", q.URL.Place(), name)
 }
 
 // systemUpstream reaches u's origin as `defaults` say, without redirects and
-// credentials. It is in no index.
+// credentials, and tells it nothing of the trace. It is in no index.
 func systemUpstream(name string, base inherited, u target.URL, methods []string, most int64, allow []netip.Prefix) *Upstream {
 	up := &Upstream{
 		Name: name, Hosts: []string{u.DialAddr()}, Schemes: []string{u.Scheme},
-		Connection: base.connection, Limits: base.limits, Budget: base.budget,
+		Connection: base.connection, Limits: base.limits, Budget: base.budget, Trace: base.trace,
+		patterns: patterns{endpointOf(u): u.Host.Name},
 	}
+	up.Trace.Propagate = PropagateNone
 	up.AllowAddresses = allow
 	up.Base = &Route{Upstream: up, Settings: base.Settings, levels: []level{base.level}}
 	up.Base.Redirects.Mode = Bound[RedirectMode]{Default: RedirectNone, Max: RedirectNone}

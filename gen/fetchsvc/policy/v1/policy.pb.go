@@ -61,6 +61,8 @@ type Policy struct {
 	// behind a prefix that is not listed counts as the IPv6 address that it is. List
 	// `64:ff9b::/96` where the network's DNS64 makes such addresses.
 	Nat64Prefixes []string `protobuf:"bytes,11,rep,name=nat64_prefixes,json=nat64Prefixes,proto3" json:"nat64_prefixes,omitempty"`
+	// What is told of the service as a whole.
+	Telemetry     *Telemetry `protobuf:"bytes,12,opt,name=telemetry,proto3" json:"telemetry,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -168,6 +170,13 @@ func (x *Policy) GetSecrets() *Secrets {
 func (x *Policy) GetNat64Prefixes() []string {
 	if x != nil {
 		return x.Nat64Prefixes
+	}
+	return nil
+}
+
+func (x *Policy) GetTelemetry() *Telemetry {
+	if x != nil {
+		return x.Telemetry
 	}
 	return nil
 }
@@ -293,7 +302,9 @@ type Defaults struct {
 	// How broken bodies are continued.
 	Resume *Resume `protobuf:"bytes,7,opt,name=resume,proto3" json:"resume,omitempty"`
 	// How many calls an upstream gets at once.
-	Limits        *Limits `protobuf:"bytes,8,opt,name=limits,proto3" json:"limits,omitempty"`
+	Limits *Limits `protobuf:"bytes,8,opt,name=limits,proto3" json:"limits,omitempty"`
+	// Which calls are traced, and what upstreams learn of it.
+	Trace         *Trace `protobuf:"bytes,9,opt,name=trace,proto3" json:"trace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -384,6 +395,13 @@ func (x *Defaults) GetLimits() *Limits {
 	return nil
 }
 
+func (x *Defaults) GetTrace() *Trace {
+	if x != nil {
+		return x.Trace
+	}
+	return nil
+}
+
 // Upstream is a named group of hosts outside, under one policy.
 type Upstream struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -456,7 +474,9 @@ type Upstream struct {
 	// What becomes of an answer that has in it what the credential put into the
 	// request: `replace` (default: by as many `*`), `refuse` (the call fails) or
 	// `off` (nothing is looked for).
-	Scrub         string `protobuf:"bytes,23,opt,name=scrub,proto3" json:"scrub,omitempty"`
+	Scrub string `protobuf:"bytes,23,opt,name=scrub,proto3" json:"scrub,omitempty"`
+	// Which of its calls are traced, and what it learns of it.
+	Trace         *Trace `protobuf:"bytes,24,opt,name=trace,proto3" json:"trace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -650,6 +670,13 @@ func (x *Upstream) GetScrub() string {
 		return x.Scrub
 	}
 	return ""
+}
+
+func (x *Upstream) GetTrace() *Trace {
+	if x != nil {
+		return x.Trace
+	}
+	return nil
 }
 
 // Allow says who may call, and what. A call needs all members that are given.
@@ -973,7 +1000,7 @@ var File_fetchsvc_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_fetchsvc_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x1ffetchsvc/policy/v1/policy.proto\x12\x12fetchsvc.policy.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ffetchsvc/policy/v1/bounds.proto\x1a#fetchsvc/policy/v1/connection.proto\x1a#fetchsvc/policy/v1/credential.proto\x1a!fetchsvc/policy/v1/identity.proto\x1a\x1efetchsvc/policy/v1/retry.proto\"\xa6\x05\n" +
+	"\x1ffetchsvc/policy/v1/policy.proto\x12\x12fetchsvc.policy.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ffetchsvc/policy/v1/bounds.proto\x1a#fetchsvc/policy/v1/connection.proto\x1a#fetchsvc/policy/v1/credential.proto\x1a!fetchsvc/policy/v1/identity.proto\x1a\x1efetchsvc/policy/v1/retry.proto\x1a\"fetchsvc/policy/v1/telemetry.proto\"\xe3\x05\n" +
 	"\x06Policy\x128\n" +
 	"\bdefaults\x18\x01 \x01(\v2\x1c.fetchsvc.policy.v1.DefaultsR\bdefaults\x12E\n" +
 	"\tupstreams\x18\x02 \x03(\v2\x1c.fetchsvc.policy.v1.UpstreamB\t\xbaH\x06\x92\x01\x03\x10\x90NR\tupstreams\x12/\n" +
@@ -987,14 +1014,15 @@ const file_fetchsvc_policy_v1_policy_proto_rawDesc = "" +
 	"\asecrets\x18\n" +
 	" \x01(\v2\x1b.fetchsvc.policy.v1.SecretsR\asecrets\x127\n" +
 	"\x0enat64_prefixes\x18\v \x03(\tB\x10\xbaH\r\x92\x01\n" +
-	"\x10\x10\"\x06r\x04 \x01(@R\rnat64Prefixes\"y\n" +
+	"\x10\x10\"\x06r\x04 \x01(@R\rnat64Prefixes\x12;\n" +
+	"\ttelemetry\x18\f \x01(\v2\x1d.fetchsvc.policy.v1.TelemetryR\ttelemetry\"y\n" +
 	"\x05Batch\x120\n" +
 	"\vconcurrency\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x01H\x00R\vconcurrency\x88\x01\x01\x12.\n" +
 	"\x03max\x18\x02 \x01(\v2\x1c.fetchsvc.policy.v1.BatchMaxR\x03maxB\x0e\n" +
 	"\f_concurrency\"L\n" +
 	"\bBatchMax\x120\n" +
 	"\vconcurrency\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x01H\x00R\vconcurrency\x88\x01\x01B\x0e\n" +
-	"\f_concurrency\"\xa7\x03\n" +
+	"\f_concurrency\"\xd8\x03\n" +
 	"\bDefaults\x128\n" +
 	"\btimeouts\x18\x01 \x01(\v2\x1c.fetchsvc.policy.v1.TimeoutsR\btimeouts\x12/\n" +
 	"\x05sizes\x18\x02 \x01(\v2\x19.fetchsvc.policy.v1.SizesR\x05sizes\x12/\n" +
@@ -1003,7 +1031,8 @@ const file_fetchsvc_policy_v1_policy_proto_rawDesc = "" +
 	"\x05proxy\x18\x05 \x01(\v2\x19.fetchsvc.policy.v1.ProxyR\x05proxy\x12)\n" +
 	"\x03tls\x18\x06 \x01(\v2\x17.fetchsvc.policy.v1.TlsR\x03tls\x122\n" +
 	"\x06resume\x18\a \x01(\v2\x1a.fetchsvc.policy.v1.ResumeR\x06resume\x122\n" +
-	"\x06limits\x18\b \x01(\v2\x1a.fetchsvc.policy.v1.LimitsR\x06limits\"\x9c\n" +
+	"\x06limits\x18\b \x01(\v2\x1a.fetchsvc.policy.v1.LimitsR\x06limits\x12/\n" +
+	"\x05trace\x18\t \x01(\v2\x19.fetchsvc.policy.v1.TraceR\x05trace\"\xcd\n" +
 	"\n" +
 	"\bUpstream\x12>\n" +
 	"\x04name\x18\x01 \x01(\tB*\xbaH'r%(?2!^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$R\x04name\x12+\n" +
@@ -1032,7 +1061,8 @@ const file_fetchsvc_policy_v1_policy_proto_rawDesc = "" +
 	"\x16unsafe_ambiguous_paths\x18\x14 \x01(\bR\x14unsafeAmbiguousPaths\x126\n" +
 	"\vcredentials\x18\x15 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\xe8\a\x18\x01\"\ar\x05 \x01(\x80\x01R\vcredentials\x12M\n" +
 	"\x12caller_credentials\x18\x16 \x01(\tB\x1e\xbaH\x1br\x19R\x00R\toverwriteR\x04denyR\x04keepR\x11callerCredentials\x123\n" +
-	"\x05scrub\x18\x17 \x01(\tB\x1d\xbaH\x1ar\x18R\x00R\areplaceR\x06refuseR\x03offR\x05scrub\"\x8f\x02\n" +
+	"\x05scrub\x18\x17 \x01(\tB\x1d\xbaH\x1ar\x18R\x00R\areplaceR\x06refuseR\x03offR\x05scrub\x12/\n" +
+	"\x05trace\x18\x18 \x01(\v2\x19.fetchsvc.policy.v1.TraceR\x05trace\"\x8f\x02\n" +
 	"\x05Allow\x12,\n" +
 	"\acallers\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05 \x01(\x80\x02R\acallers\x12*\n" +
 	"\amethods\x18\x02 \x03(\tB\x10\xbaH\r\x92\x01\n" +
@@ -1104,14 +1134,16 @@ var file_fetchsvc_policy_v1_policy_proto_goTypes = []any{
 	(*Issuer)(nil),       // 13: fetchsvc.policy.v1.Issuer
 	(*CallerLimits)(nil), // 14: fetchsvc.policy.v1.CallerLimits
 	(*Secrets)(nil),      // 15: fetchsvc.policy.v1.Secrets
-	(*Timeouts)(nil),     // 16: fetchsvc.policy.v1.Timeouts
-	(*Sizes)(nil),        // 17: fetchsvc.policy.v1.Sizes
-	(*Retry)(nil),        // 18: fetchsvc.policy.v1.Retry
-	(*Redirects)(nil),    // 19: fetchsvc.policy.v1.Redirects
-	(*Proxy)(nil),        // 20: fetchsvc.policy.v1.Proxy
-	(*Tls)(nil),          // 21: fetchsvc.policy.v1.Tls
-	(*Resume)(nil),       // 22: fetchsvc.policy.v1.Resume
-	(*Limits)(nil),       // 23: fetchsvc.policy.v1.Limits
+	(*Telemetry)(nil),    // 16: fetchsvc.policy.v1.Telemetry
+	(*Timeouts)(nil),     // 17: fetchsvc.policy.v1.Timeouts
+	(*Sizes)(nil),        // 18: fetchsvc.policy.v1.Sizes
+	(*Retry)(nil),        // 19: fetchsvc.policy.v1.Retry
+	(*Redirects)(nil),    // 20: fetchsvc.policy.v1.Redirects
+	(*Proxy)(nil),        // 21: fetchsvc.policy.v1.Proxy
+	(*Tls)(nil),          // 22: fetchsvc.policy.v1.Tls
+	(*Resume)(nil),       // 23: fetchsvc.policy.v1.Resume
+	(*Limits)(nil),       // 24: fetchsvc.policy.v1.Limits
+	(*Trace)(nil),        // 25: fetchsvc.policy.v1.Trace
 }
 var file_fetchsvc_policy_v1_policy_proto_depIdxs = []int32{
 	3,  // 0: fetchsvc.policy.v1.Policy.defaults:type_name -> fetchsvc.policy.v1.Defaults
@@ -1122,40 +1154,43 @@ var file_fetchsvc_policy_v1_policy_proto_depIdxs = []int32{
 	13, // 5: fetchsvc.policy.v1.Policy.issuers:type_name -> fetchsvc.policy.v1.Issuer
 	14, // 6: fetchsvc.policy.v1.Policy.caller_limits:type_name -> fetchsvc.policy.v1.CallerLimits
 	15, // 7: fetchsvc.policy.v1.Policy.secrets:type_name -> fetchsvc.policy.v1.Secrets
-	2,  // 8: fetchsvc.policy.v1.Batch.max:type_name -> fetchsvc.policy.v1.BatchMax
-	16, // 9: fetchsvc.policy.v1.Defaults.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
-	17, // 10: fetchsvc.policy.v1.Defaults.sizes:type_name -> fetchsvc.policy.v1.Sizes
-	18, // 11: fetchsvc.policy.v1.Defaults.retry:type_name -> fetchsvc.policy.v1.Retry
-	19, // 12: fetchsvc.policy.v1.Defaults.redirects:type_name -> fetchsvc.policy.v1.Redirects
-	20, // 13: fetchsvc.policy.v1.Defaults.proxy:type_name -> fetchsvc.policy.v1.Proxy
-	21, // 14: fetchsvc.policy.v1.Defaults.tls:type_name -> fetchsvc.policy.v1.Tls
-	22, // 15: fetchsvc.policy.v1.Defaults.resume:type_name -> fetchsvc.policy.v1.Resume
-	23, // 16: fetchsvc.policy.v1.Defaults.limits:type_name -> fetchsvc.policy.v1.Limits
-	16, // 17: fetchsvc.policy.v1.Upstream.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
-	17, // 18: fetchsvc.policy.v1.Upstream.sizes:type_name -> fetchsvc.policy.v1.Sizes
-	5,  // 19: fetchsvc.policy.v1.Upstream.allow:type_name -> fetchsvc.policy.v1.Allow
-	6,  // 20: fetchsvc.policy.v1.Upstream.deny:type_name -> fetchsvc.policy.v1.Deny
-	20, // 21: fetchsvc.policy.v1.Upstream.proxy:type_name -> fetchsvc.policy.v1.Proxy
-	7,  // 22: fetchsvc.policy.v1.Upstream.routes:type_name -> fetchsvc.policy.v1.Route
-	18, // 23: fetchsvc.policy.v1.Upstream.retry:type_name -> fetchsvc.policy.v1.Retry
-	21, // 24: fetchsvc.policy.v1.Upstream.tls:type_name -> fetchsvc.policy.v1.Tls
-	19, // 25: fetchsvc.policy.v1.Upstream.redirects:type_name -> fetchsvc.policy.v1.Redirects
-	23, // 26: fetchsvc.policy.v1.Upstream.limits:type_name -> fetchsvc.policy.v1.Limits
-	22, // 27: fetchsvc.policy.v1.Upstream.resume:type_name -> fetchsvc.policy.v1.Resume
-	8,  // 28: fetchsvc.policy.v1.Allow.claims:type_name -> fetchsvc.policy.v1.Allow.ClaimsEntry
-	6,  // 29: fetchsvc.policy.v1.Deny.rules:type_name -> fetchsvc.policy.v1.Deny
-	9,  // 30: fetchsvc.policy.v1.Deny.claims:type_name -> fetchsvc.policy.v1.Deny.ClaimsEntry
-	16, // 31: fetchsvc.policy.v1.Route.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
-	17, // 32: fetchsvc.policy.v1.Route.sizes:type_name -> fetchsvc.policy.v1.Sizes
-	18, // 33: fetchsvc.policy.v1.Route.retry:type_name -> fetchsvc.policy.v1.Retry
-	19, // 34: fetchsvc.policy.v1.Route.redirects:type_name -> fetchsvc.policy.v1.Redirects
-	22, // 35: fetchsvc.policy.v1.Route.resume:type_name -> fetchsvc.policy.v1.Resume
-	10, // 36: fetchsvc.policy.v1.Route.claims:type_name -> fetchsvc.policy.v1.Route.ClaimsEntry
-	37, // [37:37] is the sub-list for method output_type
-	37, // [37:37] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	16, // 8: fetchsvc.policy.v1.Policy.telemetry:type_name -> fetchsvc.policy.v1.Telemetry
+	2,  // 9: fetchsvc.policy.v1.Batch.max:type_name -> fetchsvc.policy.v1.BatchMax
+	17, // 10: fetchsvc.policy.v1.Defaults.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
+	18, // 11: fetchsvc.policy.v1.Defaults.sizes:type_name -> fetchsvc.policy.v1.Sizes
+	19, // 12: fetchsvc.policy.v1.Defaults.retry:type_name -> fetchsvc.policy.v1.Retry
+	20, // 13: fetchsvc.policy.v1.Defaults.redirects:type_name -> fetchsvc.policy.v1.Redirects
+	21, // 14: fetchsvc.policy.v1.Defaults.proxy:type_name -> fetchsvc.policy.v1.Proxy
+	22, // 15: fetchsvc.policy.v1.Defaults.tls:type_name -> fetchsvc.policy.v1.Tls
+	23, // 16: fetchsvc.policy.v1.Defaults.resume:type_name -> fetchsvc.policy.v1.Resume
+	24, // 17: fetchsvc.policy.v1.Defaults.limits:type_name -> fetchsvc.policy.v1.Limits
+	25, // 18: fetchsvc.policy.v1.Defaults.trace:type_name -> fetchsvc.policy.v1.Trace
+	17, // 19: fetchsvc.policy.v1.Upstream.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
+	18, // 20: fetchsvc.policy.v1.Upstream.sizes:type_name -> fetchsvc.policy.v1.Sizes
+	5,  // 21: fetchsvc.policy.v1.Upstream.allow:type_name -> fetchsvc.policy.v1.Allow
+	6,  // 22: fetchsvc.policy.v1.Upstream.deny:type_name -> fetchsvc.policy.v1.Deny
+	21, // 23: fetchsvc.policy.v1.Upstream.proxy:type_name -> fetchsvc.policy.v1.Proxy
+	7,  // 24: fetchsvc.policy.v1.Upstream.routes:type_name -> fetchsvc.policy.v1.Route
+	19, // 25: fetchsvc.policy.v1.Upstream.retry:type_name -> fetchsvc.policy.v1.Retry
+	22, // 26: fetchsvc.policy.v1.Upstream.tls:type_name -> fetchsvc.policy.v1.Tls
+	20, // 27: fetchsvc.policy.v1.Upstream.redirects:type_name -> fetchsvc.policy.v1.Redirects
+	24, // 28: fetchsvc.policy.v1.Upstream.limits:type_name -> fetchsvc.policy.v1.Limits
+	23, // 29: fetchsvc.policy.v1.Upstream.resume:type_name -> fetchsvc.policy.v1.Resume
+	25, // 30: fetchsvc.policy.v1.Upstream.trace:type_name -> fetchsvc.policy.v1.Trace
+	8,  // 31: fetchsvc.policy.v1.Allow.claims:type_name -> fetchsvc.policy.v1.Allow.ClaimsEntry
+	6,  // 32: fetchsvc.policy.v1.Deny.rules:type_name -> fetchsvc.policy.v1.Deny
+	9,  // 33: fetchsvc.policy.v1.Deny.claims:type_name -> fetchsvc.policy.v1.Deny.ClaimsEntry
+	17, // 34: fetchsvc.policy.v1.Route.timeouts:type_name -> fetchsvc.policy.v1.Timeouts
+	18, // 35: fetchsvc.policy.v1.Route.sizes:type_name -> fetchsvc.policy.v1.Sizes
+	19, // 36: fetchsvc.policy.v1.Route.retry:type_name -> fetchsvc.policy.v1.Retry
+	20, // 37: fetchsvc.policy.v1.Route.redirects:type_name -> fetchsvc.policy.v1.Redirects
+	23, // 38: fetchsvc.policy.v1.Route.resume:type_name -> fetchsvc.policy.v1.Resume
+	10, // 39: fetchsvc.policy.v1.Route.claims:type_name -> fetchsvc.policy.v1.Route.ClaimsEntry
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_fetchsvc_policy_v1_policy_proto_init() }
@@ -1168,6 +1203,7 @@ func file_fetchsvc_policy_v1_policy_proto_init() {
 	file_fetchsvc_policy_v1_credential_proto_init()
 	file_fetchsvc_policy_v1_identity_proto_init()
 	file_fetchsvc_policy_v1_retry_proto_init()
+	file_fetchsvc_policy_v1_telemetry_proto_init()
 	file_fetchsvc_policy_v1_policy_proto_msgTypes[1].OneofWrappers = []any{}
 	file_fetchsvc_policy_v1_policy_proto_msgTypes[2].OneofWrappers = []any{}
 	type x struct{}
