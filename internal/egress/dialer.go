@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -242,34 +241,6 @@ func (d *dialer) connectOne(ctx context.Context, addr netip.AddrPort) (*conn, er
 		return nil, err
 	}
 	return &conn{Conn: c}, nil
-}
-
-// conn counts what was written, so that a failed request can be told apart from
-// one that never left, and tells who asks that it was closed.
-type conn struct {
-	net.Conn
-	written atomic.Int64
-	reading atomic.Bool // a Read waits for the peer
-	closed  atomic.Bool
-	onClose atomic.Pointer[func()]
-	// via is the proxy that it goes to, as Record has it; empty: none.
-	via    string
-	opened bool // policy opened the address; false on the way through a proxy
-}
-
-func (c *conn) Close() error {
-	err := c.Conn.Close()
-	c.closed.Store(true)
-	if f := c.onClose.Swap(nil); f != nil {
-		(*f)()
-	}
-	return err
-}
-
-func (c *conn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	c.written.Add(int64(n))
-	return n, err
 }
 
 // dnsFault sorts the resolver's errors.

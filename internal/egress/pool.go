@@ -35,11 +35,18 @@ type Config struct {
 	// LoopToken is added to CDN-Loop (RFC 8586) in requests to addresses that policy
 	// opened: see NewLoopToken. Default: nothing is.
 	LoopToken string
+	// Closed hears of each connection that was established and is closed now: its
+	// place, as Connections has it, and how long it was open. It must neither block
+	// nor ask pools for a transport. Default: nobody does.
+	Closed func(upstream, address string, port uint16, lived time.Duration)
+
+	census *census // of the Pools; nil: nobody counts
 }
 
 // pool is the connections of one upstream.
 type pool struct {
 	dialer    dialer
+	counter   *counter
 	routes    *routes // nil: no proxy
 	tls       *material
 	handshake time.Duration
@@ -62,6 +69,7 @@ func newPool(cfg Config, spec Spec, base *tls.Config) *pool {
 			dns:      spec.DNS,
 			token:    cfg.LoopToken,
 		},
+		counter:   newCounter(cfg.census, spec.Name),
 		tls:       newMaterial(cfg, spec.Connection.TLS, base),
 		handshake: spec.TLSHandshake,
 		maxHead:   spec.ResponseHeader,
@@ -74,8 +82,8 @@ func newPool(cfg Config, spec Spec, base *tls.Config) *pool {
 
 func (p *pool) newTransport() *transport {
 	return &transport{base: &http.Transport{
-		DialContext:            p.dialPlain,
-		DialTLSContext:         p.dialTLS,
+		DialContext:            p.counter.counted(p.dialPlain, false),
+		DialTLSContext:         p.counter.counted(p.dialTLS, true),
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true,
 		MaxIdleConns:           4096,
@@ -96,7 +104,10 @@ func (p *pool) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // retire closes idle connections, as soon as no call can be hurt by it.
-func (p *pool) retire() { p.transport.Load().retire() }
+func (p *pool) retire() {
+	p.counter.retire()
+	p.transport.Load().retire()
+}
 
 // roundTripper is the way in.
 func (p *pool) roundTripper() http.RoundTripper {
@@ -147,56 +158,4 @@ func (p *pool) dialForTLS(ctx context.Context, hostport string) (net.Conn, error
 		return nil, err
 	}
 	return c, nil
-}
-
-// OnClose has f called, once, when c is closed from this side, as the transport
-// does on any failure; nil: nothing is. Only one f is kept, so c, a connection of
-// a pool, must carry one request at a time. f must not block.
-func OnClose(c net.Conn, f func()) {
-	own := beneath(c)
-	switch {
-	case own == nil:
-	case f == nil:
-		own.onClose.Store(nil)
-	default:
-		own.onClose.Store(&f)
-	}
-}
-
-// Written gives how many bytes have gone out on c, a connection of a pool, and
-// whether c carries one request at a time (HTTP/1.1), so that the number says
-// something about that request.
-func Written(c net.Conn) (n int64, exclusive bool) {
-	exclusive = true
-	if tc, ok := c.(*tls.Conn); ok {
-		exclusive = tc.ConnectionState().NegotiatedProtocol != "h2"
-	}
-	if own := beneath(c); own != nil {
-		return own.written.Load(), exclusive
-	}
-	return 0, false
-}
-
-// Via gives the proxy that c, a connection of a pool, goes through, as
-// scheme://host:port; empty: none.
-func Via(c net.Conn) string {
-	if own := beneath(c); own != nil {
-		return own.via
-	}
-	return ""
-}
-
-// beneath gives the TCP connection under c: there is one session of TLS on it,
-// or two through an https proxy, or none.
-func beneath(c net.Conn) *conn {
-	for {
-		switch layer := c.(type) {
-		case *conn:
-			return layer
-		case *tls.Conn:
-			c = layer.NetConn()
-		default:
-			return nil
-		}
-	}
 }

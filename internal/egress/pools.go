@@ -44,6 +44,7 @@ func NewPools(cfg Config) *Pools {
 	if cfg.Resolver == nil {
 		cfg.Resolver = ownResolver()
 	}
+	cfg.census = newCensus(cfg.Closed)
 	return &Pools{
 		cfg: cfg, near: map[*policy.Upstream]http.RoundTripper{}, pools: map[string]*pool{},
 		own: map[string]*list.Element{}, order: list.New(),
@@ -64,6 +65,7 @@ func (p *Pools) For(up *policy.Upstream) http.RoundTripper {
 	if p.pools[key] == nil {
 		p.pools[key] = newPool(p.cfg, spec, clientTLS(p.cfg))
 	}
+	p.pools[key].counter.latest.Store(up)
 	if len(p.near) >= maxNear {
 		clear(p.near)
 	}
@@ -84,12 +86,15 @@ func (p *Pools) ForCall(up *policy.Upstream, o Override) (http.RoundTripper, err
 	defer p.mu.Unlock()
 	if e := p.own[key]; e != nil {
 		p.order.MoveToFront(e)
-		return e.Value.(*ownPool).roundTripper(), nil
+		known := e.Value.(*ownPool)
+		known.counter.latest.Store(up)
+		return known.roundTripper(), nil
 	}
 	made, err := o.pool(p.cfg, spec)
 	if err != nil {
 		return nil, err
 	}
+	made.counter.latest.Store(up)
 	p.own[key] = p.order.PushFront(&ownPool{key, made})
 	if last := p.order.Back(); p.order.Len() > maxOwn {
 		p.drop(last)
@@ -109,18 +114,20 @@ func (p *Pools) drop(e *list.Element) {
 // calls; call it after a reload. Idle connections of theirs close at once, those
 // in use when their calls end, or 90 seconds later.
 func (p *Pools) Prune(used []*policy.Upstream) {
-	keep := make(map[string]bool, len(used))
+	keep := make(map[string]*policy.Upstream, len(used))
 	for _, up := range used {
-		keep[specOf(up).key()] = true
+		keep[specOf(up).key()] = up
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	clear(p.near)
 	for key, old := range p.pools {
-		if !keep[key] {
-			delete(p.pools, key)
-			old.retire()
+		if up := keep[key]; up != nil {
+			old.counter.settled.Store(up)
+			continue
 		}
+		delete(p.pools, key)
+		old.retire()
 	}
 	for p.order.Len() > 0 {
 		p.drop(p.order.Back())
