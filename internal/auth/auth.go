@@ -60,6 +60,9 @@ type Outgoing struct {
 	Revealed []secret.Value
 	// Headers are the canonical names of those that hold them.
 	Headers []string
+	// Waited is set, also where Sign fails, if it had to wait for a token or for the
+	// keys of a role; nil: it did not.
+	Waited *Waited
 
 	// proof is the Signer's own: what Answered must know of what was sent.
 	proof any

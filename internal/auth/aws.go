@@ -61,7 +61,7 @@ func (a *aws) close() {
 func (a *aws) Needs() Needs { return Needs{Body: !a.scheme.UnsignedPayload} }
 
 func (a *aws) Sign(ctx context.Context, o *Outgoing) error {
-	keys, err := a.keys(ctx)
+	keys, err := a.keys(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -79,9 +79,9 @@ func (a *aws) Sign(ctx context.Context, o *Outgoing) error {
 	return nil
 }
 
-func (a *aws) keys(ctx context.Context) (awsKeys, error) {
+func (a *aws) keys(ctx context.Context, o *Outgoing) (awsKeys, error) {
 	if a.role != nil {
-		return a.role.keys(ctx)
+		return a.role.keys(ctx, o)
 	}
 	return a.baseKeys(ctx)
 }

@@ -14,8 +14,11 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/secret"
+	"github.com/fetchsvc/fetchsvc/internal/telemetry"
 )
 
 const (
@@ -42,6 +45,7 @@ type awsRole struct {
 	ctx     context.Context // ends with close
 	end     context.CancelFunc
 	flights sync.WaitGroup
+	tally   fetchTally
 
 	mu      sync.Mutex
 	now     roleKeys
@@ -59,6 +63,7 @@ type roleKeys struct {
 
 // roleFlight is a request to STS that any number of calls wait for.
 type roleFlight struct {
+	span trace.SpanContext
 	done chan struct{} // closed when the rest is there
 	keys awsKeys
 	err  error
@@ -79,15 +84,16 @@ func (r *awsRole) close() {
 }
 
 // keys gives keys that can sign. They are renewed behind the scenes; only when
-// there are none do calls wait.
-func (r *awsRole) keys(ctx context.Context) (awsKeys, error) {
+// there are none do calls wait, which is noted in o.
+func (r *awsRole) keys(ctx context.Context, o *Outgoing) (awsKeys, error) {
 	r.mu.Lock()
 	now := r.base.Now()
 	good := now.Before(r.now.expires)
 	if (!good || !now.Before(r.now.renew)) && r.flight == nil && !now.Before(r.retryAt) && r.ctx.Err() == nil {
-		f := &roleFlight{done: make(chan struct{})}
+		own, span := telemetry.Detached(r.ctx, telemetry.TraceFrom(ctx))
+		f := &roleFlight{span: span, done: make(chan struct{})}
 		r.flight = f
-		r.flights.Go(func() { r.fly(f) })
+		r.flights.Go(func() { r.fly(own, f) })
 	}
 	keys, f, failure := r.now.awsKeys, r.flight, r.failure
 	r.mu.Unlock()
@@ -96,9 +102,13 @@ func (r *awsRole) keys(ctx context.Context) (awsKeys, error) {
 		return keys, nil
 	case f == nil && failure != nil:
 		return awsKeys{}, copied(failure)
-	case f == nil:
-		return r.late(ctx)
 	}
+	w := o.waits(now)
+	defer w.end(r.base.Now)
+	if f == nil {
+		return r.late(ctx, w)
+	}
+	w.Fetch = f.span
 	select {
 	case <-f.done:
 	case <-ctx.Done():
@@ -108,23 +118,27 @@ func (r *awsRole) keys(ctx context.Context) (awsKeys, error) {
 	case f.err == nil:
 		return f.keys, nil
 	case r.ctx.Err() != nil:
-		return r.late(ctx)
+		return r.late(ctx, w)
 	}
 	return awsKeys{}, copied(f.err)
 }
 
 // late fetches keys within a call of an older policy than the one in force: nothing
 // of its credential runs in the background any more.
-func (r *awsRole) late(ctx context.Context) (awsKeys, error) {
-	limited, cancel := context.WithTimeout(ctx, stsTime)
+func (r *awsRole) late(ctx context.Context, w *Waited) (awsKeys, error) {
+	own, span := telemetry.Detached(ctx, telemetry.TraceFrom(ctx))
+	w.Fetch = span
+	limited, cancel := context.WithTimeout(own, stsTime)
 	defer cancel()
 	keys, err := r.assume(limited)
-	if err != nil {
-		if ctx.Err() != nil {
-			err = endedWaiting(ctx, r.base.name)
-		}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return awsKeys{}, endedWaiting(ctx, r.base.name)
+	case err != nil:
+		r.tally.failed.Add(1)
 		return awsKeys{}, err
 	}
+	r.tally.brought.Add(1)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.now = keys
@@ -132,8 +146,8 @@ func (r *awsRole) late(ctx context.Context) (awsKeys, error) {
 }
 
 // fly fetches keys. It belongs to no call: others wait for it too.
-func (r *awsRole) fly(f *roleFlight) {
-	ctx, cancel := context.WithTimeout(r.ctx, stsTime)
+func (r *awsRole) fly(ctx context.Context, f *roleFlight) {
+	ctx, cancel := context.WithTimeout(ctx, stsTime)
 	defer cancel()
 	keys, err := r.assume(ctx)
 	r.mu.Lock()
@@ -141,6 +155,7 @@ func (r *awsRole) fly(f *roleFlight) {
 	defer close(f.done)
 	r.flight = nil
 	if err == nil {
+		r.tally.brought.Add(1)
 		r.now, r.failure, r.pause, r.retryAt = keys, nil, 0, time.Time{}
 		f.keys = keys.awsKeys
 		return
@@ -149,6 +164,7 @@ func (r *awsRole) fly(f *roleFlight) {
 	if r.ctx.Err() != nil {
 		return
 	}
+	r.tally.failed.Add(1)
 	r.pause = min(max(2*r.pause, stsPause), stsMostPause)
 	r.retryAt = r.base.Now().Add(r.pause)
 	refused := fault.From(err)

@@ -48,7 +48,7 @@ func (d *digest) Sign(ctx context.Context, o *Outgoing) error {
 		return err
 	}
 	origin, uri := originOf(o.Request.URL), o.Request.URL.RequestURI()
-	use, ok := d.spaces.take(origin, uri, d.Now(), d.cnonce)
+	use, ok := d.spaces.take(origin, uri, given(o), d.Now(), d.cnonce)
 	if !ok {
 		delete(o.Request.Header, "Authorization")
 		return nil
@@ -79,18 +79,35 @@ func (d *digest) Answered(_ context.Context, o *Outgoing, res *http.Response) Ve
 		}
 		return Verdict{Why: why}
 	}
-	d.spaces.learn(origin, o.Request.URL.RequestURI(), asked, d.Now())
+	var refused *nonceUse
+	if signed {
+		refused = &use
+	}
+	d.spaces.learn(origin, o.Request.URL.RequestURI(), asked, refused, d.Now())
+	o.proof = brought(asked.value)
 	switch {
+	case !signed && given(o) != "":
+		return Verdict{Again: true, Stale: true, Why: "another request had the nonce: the upstream sent another"}
 	case !signed:
 		return Verdict{Again: true, Why: "the upstream asked for a digest (RFC 7616)"}
 	case asked.stale:
 		return Verdict{Again: true, Stale: true, Why: "the nonce was stale: the upstream sent another"}
 	case asked.realm != use.realm:
 		return Verdict{Again: true, Why: "the upstream asked for a digest of another realm"}
-	case use.count > 1 || d.Now().Sub(use.since) > freshNonce:
+	case use.count > 1 || !use.fresh(d.Now()):
 		return Verdict{Again: true, Why: "the nonce may be out of date: the upstream sent another"}
 	}
 	return Verdict{Why: "the upstream refused the user name or the password"}
+}
+
+// given is the nonce that came with the refusal which o answers; empty: it answers
+// none.
+func given(o *Outgoing) brought {
+	if o.Before == nil {
+		return ""
+	}
+	own, _ := o.Before.proof.(brought)
+	return own
 }
 
 // choose takes the strongest challenge that may be answered, or says why there is

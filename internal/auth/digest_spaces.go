@@ -34,27 +34,14 @@ type digestSpace struct {
 	roots         []string // the paths below which it holds
 	current       nonce
 	unused        []nonce // oldest first
+	// guarded is until when a nonce is left to the request whose answer brought it: the
+	// upstream takes each but once, as far as that shows.
+	guarded time.Time
 }
 
-// nonce is a challenge that can be answered any number of times.
-type nonce struct {
-	digestChallenge
-	since   time.Time
-	count   uint32
-	session digestSession
-}
-
-// digestSession is what a session of the `-sess` algorithms began with.
-type digestSession struct{ nonce, cnonce string }
-
-// nonceUse is one answer to it.
-type nonceUse struct {
-	nonce
-	cnonce string
-}
-
-// take counts a use of the space that uri is in, if one is known.
-func (s *digestSpaces) take(origin, uri string, now time.Time, cnonce func() string) (nonceUse, bool) {
+// take counts a use of the space that uri is in, if one is known. own is what came
+// with the refusal that is answered; empty: none is.
+func (s *digestSpaces) take(origin, uri string, own brought, now time.Time, cnonce func() string) (nonceUse, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	space := s.find(origin, uri)
@@ -62,12 +49,8 @@ func (s *digestSpaces) take(origin, uri string, now time.Time, cnonce func() str
 		return nonceUse{}, false
 	}
 	s.last(space)
-	for len(space.unused) > 1 && now.Sub(space.unused[0].since) > freshNonce {
-		space.unused = slices.Delete(space.unused, 0, 1)
-	}
-	if len(space.unused) > 0 {
-		space.current = space.unused[0]
-		space.unused = slices.Delete(space.unused, 0, 1)
+	if !space.advance(string(own), now) {
+		return nonceUse{}, false
 	}
 	n, made := &space.current, cnonce()
 	n.count++
@@ -103,8 +86,9 @@ func (s *digestSpaces) last(space *digestSpace) {
 	}
 }
 
-// learn takes what an upstream asked for at uri.
-func (s *digestSpaces) learn(origin, uri string, asked digestChallenge, now time.Time) {
+// learn takes what an upstream asked for at uri. refused is what it refused; nil: the
+// request had no proof.
+func (s *digestSpaces) learn(origin, uri string, asked digestChallenge, refused *nonceUse, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	space := s.named(origin, asked.realm)
@@ -117,7 +101,10 @@ func (s *digestSpaces) learn(origin, uri string, asked digestChallenge, now time
 	}
 	s.last(space)
 	s.claim(space, uri)
-	space.offer(nonce{digestChallenge: asked, since: now})
+	if refused != nil && asked.stale && refused.fresh(now) && *refused.good < 2 {
+		space.guarded = now.Add(freshNonce) // two had it, or it is good for one use
+	}
+	space.offer(nonce{digestChallenge: asked, since: now, good: new(int)})
 }
 
 // claim gives the path of uri to space, where that is not the only one nearest.
@@ -148,13 +135,14 @@ func (s *digestSpaces) claim(space *digestSpace, uri string) {
 	space.roots = append(space.roots, path)
 }
 
-// next takes the nonce that an answer says is next.
+// next takes the nonce that an answer which is no refusal says is next, if any.
 func (s *digestSpaces) next(origin string, use nonceUse, value string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	*use.good++
 	if space := s.named(origin, use.realm); space != nil && value != "" {
 		n := use.nonce
-		n.value, n.since, n.count = value, now, 0
+		n.value, n.since, n.count, n.good = value, now, 0, new(int)
 		space.offer(n)
 	}
 }
@@ -173,17 +161,6 @@ func (s *digestSpaces) named(origin, realm string) *digestSpace {
 		}
 	}
 	return nil
-}
-
-// offer puts a nonce in line for its first use.
-func (space *digestSpace) offer(n nonce) {
-	if n.value == space.current.value || slices.ContainsFunc(space.unused, func(known nonce) bool { return known.value == n.value }) {
-		return
-	}
-	if len(space.unused) >= maxUnused {
-		space.unused = slices.Delete(space.unused, 0, 1)
-	}
-	space.unused = append(space.unused, n)
 }
 
 // roots are where the challenge holds: the paths of its `domain` on its own origin,

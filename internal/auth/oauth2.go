@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
@@ -28,6 +29,10 @@ type oauth2 struct {
 	ctx  context.Context
 	stop context.CancelFunc
 	told tokenLog
+	// tally is of all token requests, and youngest of the token that came last, for
+	// whichever subject.
+	tally    fetchTally
+	youngest atomic.Pointer[validity]
 	// late is the turn of calls that fetch a token for themselves after close.
 	late chan struct{}
 
@@ -57,7 +62,7 @@ func (a *oauth2) Sign(ctx context.Context, o *Outgoing) error {
 		}
 		life = a.bySubject.lifeOf(subject)
 	}
-	t, err := life.get(ctx, subject)
+	t, err := life.get(ctx, o, subject)
 	if err != nil {
 		return err
 	}

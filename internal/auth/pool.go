@@ -90,8 +90,10 @@ func (p *pool) signBy(ctx context.Context, o *Outgoing, use *poolUse) error {
 	own := *o
 	request := *o.Request
 	request.Header = maps.Clone(o.Request.Header)
-	own.Request, own.Before = &request, nil // it is the pool's
-	if err := m.signer.Sign(ctx, &own); err != nil {
+	own.Request, own.Before = &request, m.asker(o)
+	err := m.signer.Sign(ctx, &own)
+	o.Waited = own.Waited
+	if err != nil {
 		return err
 	}
 	o.Request.Header, o.Request.URL = request.Header, request.URL
@@ -100,6 +102,20 @@ func (p *pool) signBy(ctx context.Context, o *Outgoing, use *poolUse) error {
 	use.proof = own.proof
 	o.proof = use
 	return nil
+}
+
+// asker is the request of m whose answer asked for o; nil: o is m's first.
+func (m *poolMember) asker(o *Outgoing) *Outgoing {
+	if o.Before == nil {
+		return nil
+	}
+	use, ok := o.Before.proof.(*poolUse)
+	if !ok || use.member != m {
+		return nil
+	}
+	own := *o.Before
+	own.proof = use.proof
+	return &own
 }
 
 // take chooses a member and counts the request as one of its until the answer is
@@ -204,7 +220,7 @@ func (p *pool) Answered(ctx context.Context, o *Outgoing, res *http.Response) Ve
 	m := use.member
 	use.done()
 	own := *o
-	own.proof = use.proof
+	own.proof, own.Before = use.proof, m.asker(o)
 	v := m.signer.Answered(ctx, &own, res)
 	use.proof = own.proof
 	p.heard(use, res)

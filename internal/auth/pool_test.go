@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -393,6 +394,31 @@ func TestPoolOfDigests(t *testing.T) {
 	})
 	if !q.Needs().Body || q.Needs().Subject || p.Needs() != (Needs{}) {
 		t.Errorf("needs %+v and %+v", q.Needs(), p.Needs())
+	}
+}
+
+// TestPoolKeepsNonces: what a member was given is for the request that it asked for,
+// as without a pool.
+func TestPoolKeepsNonces(t *testing.T) {
+	const digest = bind + "digest: {username: u, password: {secret: env:P}}"
+	p := pooled(t, "1m", map[string]string{"P": "p"}, nil, map[string]string{"one": digest, "two": digest})
+	send := func(before *Outgoing) *Outgoing {
+		o := poolOutgoing(t, "GET", "https://a.example/")
+		o.Before = before
+		uses(t, p, o)
+		return o
+	}
+	var asked [4]*Outgoing
+	for i := range asked {
+		asked[i] = send(nil)
+	}
+	for i, o := range asked {
+		p.Answered(t.Context(), o, unauthorized(fmt.Sprintf(`Digest realm="r", qop="auth", algorithm=SHA-256, nonce="n%d"`, i)))
+	}
+	for _, i := range []int{3, 2, 0, 1} {
+		if got, want := paramsOf(t, send(asked[i]))["nonce"], fmt.Sprintf("n%d", i); got != want {
+			t.Errorf("request %d was given %s, and is sent again with %s", i, want, got)
+		}
 	}
 }
 

@@ -7,8 +7,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/secret"
+	"github.com/fetchsvc/fetchsvc/internal/telemetry"
 )
 
 // fetchTime is how long a token request may take.
@@ -37,50 +40,54 @@ type tokenLife struct {
 
 // flight is a token request that any number of calls wait for.
 type flight struct {
+	span  trace.SpanContext
 	done  chan struct{} // closed when the rest is there
 	token *accessToken
 	err   error
 }
 
 // get gives a token that can be sent. It is renewed behind the scenes before it
-// ends; only when there is none do calls wait.
-func (l *tokenLife) get(ctx context.Context, subject secret.Value) (*accessToken, error) {
+// ends; only when there is none do calls wait, which is noted in o.
+func (l *tokenLife) get(ctx context.Context, o *Outgoing, subject secret.Value) (*accessToken, error) {
 	if t := l.current.Load(); t.fresh(l.of.Now()) {
 		return t.use(), nil
 	}
 	l.mu.Lock()
 	now, t := l.of.Now(), l.current.Load()
 	if !t.fresh(now) && l.flight == nil && !l.setback.holds(now) {
-		l.launch(subject)
+		l.launch(telemetry.TraceFrom(ctx), subject)
 	}
 	f, failed := l.flight, l.setback
 	l.mu.Unlock()
 	switch {
 	case t.good(now):
 		return t.use(), nil
-	case f != nil:
-		return l.wait(ctx, f, subject)
-	case failed.holds(now):
+	case f == nil && failed.holds(now):
 		return nil, l.of.unavailable(failed.why, failed.until.Sub(now))
-	default:
-		return l.late(ctx, subject)
 	}
+	w := o.waits(now)
+	defer w.end(l.of.Now)
+	if f != nil {
+		return l.wait(ctx, w, f, subject)
+	}
+	return l.late(ctx, w, subject)
 }
 
-// launch begins a flight, unless nothing runs in the background any more. The lock
-// is held.
-func (l *tokenLife) launch(subject secret.Value) {
+// launch begins a flight, unless nothing runs in the background any more. cause is
+// the Trace of the call that it is for; nil: it is for none. The lock is held.
+func (l *tokenLife) launch(cause *telemetry.Trace, subject secret.Value) {
 	if !l.of.begin() {
 		return
 	}
-	l.flight = &flight{done: make(chan struct{})}
-	go l.fly(l.flight, subject)
+	ctx, span := telemetry.Detached(l.of.ctx, cause)
+	l.flight = &flight{span: span, done: make(chan struct{})}
+	go l.fly(ctx, l.flight, subject)
 }
 
 // fly fetches a token. It belongs to no call: others wait for it too.
-func (l *tokenLife) fly(f *flight, subject secret.Value) {
+func (l *tokenLife) fly(ctx context.Context, f *flight, subject secret.Value) {
 	defer l.of.flights.Done()
-	ctx, cancel := context.WithTimeout(l.of.ctx, fetchTime)
+	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
 	t, err := l.of.server.fetch(ctx, subject)
 	if l.of.ctx.Err() != nil && err != nil {
@@ -103,6 +110,7 @@ func (l *tokenLife) land(t *accessToken, err error) (*accessToken, error) {
 		return nil, err
 	case err != nil:
 		why := asNoToken(err)
+		l.of.tally.failed.Add(1)
 		l.of.failed(why)
 		l.setback.fail(now, why)
 		l.wake(l.setback.until.Sub(now))
@@ -113,6 +121,8 @@ func (l *tokenLife) land(t *accessToken, err error) (*accessToken, error) {
 		}
 		return nil, l.of.unavailable(why, l.setback.until.Sub(now))
 	}
+	l.of.tally.brought.Add(1)
+	l.of.youngest.Store(&validity{t.got, t.expires})
 	l.of.worked()
 	l.setback, l.refused = setback{}, nil
 	t.life, t.refusals, l.refusals = l, l.refusals, 0
@@ -122,7 +132,8 @@ func (l *tokenLife) land(t *accessToken, err error) (*accessToken, error) {
 }
 
 // wait gives what comes of f, unless ctx ends before.
-func (l *tokenLife) wait(ctx context.Context, f *flight, subject secret.Value) (*accessToken, error) {
+func (l *tokenLife) wait(ctx context.Context, w *Waited, f *flight, subject secret.Value) (*accessToken, error) {
+	w.Fetch = f.span
 	select {
 	case <-f.done:
 	case <-ctx.Done():
@@ -130,7 +141,7 @@ func (l *tokenLife) wait(ctx context.Context, f *flight, subject secret.Value) (
 	}
 	switch {
 	case errors.Is(f.err, errClosed):
-		return l.late(ctx, subject)
+		return l.late(ctx, w, subject)
 	case f.err != nil:
 		return nil, copied(f.err)
 	}
@@ -140,7 +151,8 @@ func (l *tokenLife) wait(ctx context.Context, f *flight, subject secret.Value) (
 // late fetches a token within the call, which is of an older policy than the one in
 // force: nothing of its credential runs in the background any more. Such calls go
 // one after the other, so that what one fetches serves the others.
-func (l *tokenLife) late(ctx context.Context, subject secret.Value) (*accessToken, error) {
+func (l *tokenLife) late(ctx context.Context, w *Waited, subject secret.Value) (*accessToken, error) {
+	w.Fetch = trace.SpanContext{} // whose turn it is, is not known
 	select {
 	case l.of.late <- struct{}{}:
 		defer func() { <-l.of.late }()
@@ -151,7 +163,9 @@ func (l *tokenLife) late(ctx context.Context, subject secret.Value) (*accessToke
 		return t.use(), nil
 	}
 	// The request is one of its own: what ctx carries belongs to the call.
-	own, cancel := context.WithTimeout(context.Background(), fetchTime)
+	own, span := telemetry.Detached(context.Background(), telemetry.TraceFrom(ctx))
+	w.Fetch = span
+	own, cancel := context.WithTimeout(own, fetchTime)
 	defer cancel()
 	if !l.of.server.spends() {
 		defer context.AfterFunc(ctx, cancel)()
@@ -185,7 +199,7 @@ func (l *tokenLife) renew() {
 	defer l.mu.Unlock()
 	now, t := l.of.Now(), l.current.Load()
 	if t.good(now) && !t.fresh(now) && t.used.Load() && l.flight == nil && !l.setback.holds(now) {
-		l.launch(secret.Value{})
+		l.launch(nil, secret.Value{})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
+	"github.com/fetchsvc/fetchsvc/internal/telemetry"
 )
 
 const (
@@ -116,10 +117,10 @@ func (s *source) get(ctx context.Context, now time.Time) ([]key, uint64, error) 
 	var wait chan struct{}
 	switch {
 	case !s.usable(now):
-		wait = s.fetch(now, firstEvery)
+		wait = s.fetch(ctx, now, firstEvery)
 	case now.Before(s.due):
 	default:
-		wait = s.fetch(now, fetchEvery)
+		wait = s.fetch(ctx, now, fetchEvery)
 		if now.Before(s.expires) || s.failed != nil {
 			wait = nil
 		}
@@ -132,7 +133,7 @@ func (s *source) get(ctx context.Context, now time.Time) ([]key, uint64, error) 
 // they were just.
 func (s *source) refresh(ctx context.Context, now time.Time) ([]key, uint64, error) {
 	s.mu.Lock()
-	wait := s.fetch(now, fetchEvery)
+	wait := s.fetch(ctx, now, fetchEvery)
 	s.mu.Unlock()
 	return s.after(ctx, wait)
 }
@@ -161,20 +162,22 @@ func (s *source) usable(now time.Time) bool {
 }
 
 // fetch gives the fetch that is under way, or begins one, unless the last began less
-// than least ago; nil: there is none. The lock is held.
-func (s *source) fetch(now time.Time, least time.Duration) chan struct{} {
+// than least ago; nil: there is none. It outlives the call, whose ctx says only what
+// caused it. The lock is held.
+func (s *source) fetch(ctx context.Context, now time.Time, least time.Duration) chan struct{} {
 	if s.flight != nil || !s.tried.IsZero() && now.Sub(s.tried) < least || s.all.cfg.Fetcher == nil || !s.all.begin() {
 		return s.flight
 	}
 	s.tried, s.flight = now, make(chan struct{})
-	go s.fly(s.issuer, s.flight)
+	own, _ := telemetry.Detached(s.all.ctx, telemetry.TraceFrom(ctx))
+	go s.fly(own, s.issuer, s.flight)
 	return s.flight
 }
 
 // fly fetches the keys. It belongs to no call: others wait for it too.
-func (s *source) fly(from *policy.Issuer, done chan struct{}) {
+func (s *source) fly(ctx context.Context, from *policy.Issuer, done chan struct{}) {
 	defer s.all.fetches.Done()
-	ctx, cancel := context.WithTimeout(s.all.ctx, fetchTime)
+	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
 	body, maxAge, err := s.all.cfg.Fetcher.Get(ctx, from)
 	var keys []key

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/fetchsvc/fetchsvc/internal/fault"
+	"github.com/fetchsvc/fetchsvc/internal/policy"
+	"github.com/fetchsvc/fetchsvc/internal/telemetry"
 )
 
 // bubble runs a test on a clock of its own.
@@ -64,6 +66,28 @@ func TestUnknownKeys(t *testing.T) {
 		expect(t, v, Proof{Token: lasting(signer{"y", b.key})}, "", "no key")
 		if n := keys.count(); n != 3 {
 			t.Errorf("the keys were fetched %d times, want 3", n)
+		}
+	})
+}
+
+// TestFetchIsATraceOfItsOwn: it has a link to the call that began it, which it may
+// outlive.
+func TestFetchIsATraceOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := &server{body: jwks(signer{"a", rsaKey()})}
+		var own *telemetry.Trace
+		v := New(Config{Fetcher: FetcherFunc(func(ctx context.Context, in *policy.Issuer) ([]byte, time.Duration, error) {
+			own = telemetry.TraceFrom(ctx)
+			return keys.Get(ctx, in)
+		})})
+		defer v.Close()
+		v.Use(snapshot(t, jwtPolicy))
+		cause := telemetry.NewTrace()
+		if _, err := v.Verify(telemetry.WithTrace(t.Context(), cause), Proof{Token: lasting(signer{"a", rsaKey()})}); err != nil {
+			t.Fatal(err)
+		}
+		if own == nil || own.ID == cause.ID || len(own.Links) != 1 || own.Links[0].SpanContext.SpanID() != cause.Span {
+			t.Errorf("the fetch is of trace %+v, want another than %v with a link to its span", own, cause.ID)
 		}
 	})
 }

@@ -27,6 +27,8 @@ type File struct {
 	// Log hears of it when the content cannot be used; nil: nobody does.
 	Log *slog.Logger
 
+	tally *tally // of its readings; nil: nobody counts
+
 	mu      sync.Mutex
 	looked  time.Time
 	seen    identity
@@ -45,6 +47,8 @@ type Reading struct {
 	// first seen; nil: Data is what it holds.
 	Bad   error
 	Since time.Time
+	// Good is when Data was last seen to be what the file holds.
+	Good time.Time
 }
 
 // identity tells one state of a file from another.
@@ -80,6 +84,7 @@ func (f *File) Read() Reading {
 	}
 	at := identity{info, info.Size(), info.ModTime()}
 	if f.settled && at.same(f.seen) {
+		f.last.Good = now
 		return f.last
 	}
 	data, err := f.load(info)
@@ -93,7 +98,8 @@ func (f *File) Read() Reading {
 	if f.last.Version == 0 || string(data) != string(f.last.Data) {
 		f.last.Data, f.last.Version = data, f.last.Version+1
 	}
-	f.last.Bad, f.last.Since = nil, time.Time{}
+	f.last.Bad, f.last.Since, f.last.Good = nil, time.Time{}, now
+	f.tally.count(nil)
 	return f.last
 }
 
@@ -106,6 +112,7 @@ func (f *File) bad(now time.Time, at identity, err error) Reading {
 		f.last.Since = now
 	}
 	f.last.Bad = err
+	f.tally.count(err)
 	// An error may pass without a trace in the file's identity: it is read again
 	// each time.
 	f.seen, f.settled = at, false

@@ -60,7 +60,11 @@ func (s *Store) Use(from Sources) {
 			next[cfg.Name] = old
 			continue
 		}
-		next[cfg.Name] = openVault(cfg, s.local, s.cfg.Log)
+		v := openVault(cfg, s.local, s.cfg.Log)
+		if old != nil {
+			v.tally = old.tally
+		}
+		next[cfg.Name] = v
 	}
 	for name, old := range s.vaults {
 		if next[name] != old {
@@ -99,7 +103,7 @@ func (s *Store) vaultValue(ctx context.Context, r reference, pem bool) (Value, e
 		if v == nil {
 			return Value{}, errors.New("a secret's reference is to a source that the policy does not have (it is not shown: it may be a secret); write env:NAME or file:/absolute/path, or add the vault to `secrets`")
 		}
-		value, flight, err := v.value(time.Now(), r.name, slotKey{r.key, pem}, keep)
+		value, flight, err := v.value(ctx, time.Now(), r.name, slotKey{r.key, pem}, keep)
 		if err != nil {
 			return Value{}, fmt.Errorf("secret %s: %w", r, err)
 		}

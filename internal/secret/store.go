@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -42,6 +43,8 @@ type Store struct {
 
 	using sync.Mutex // held by Use
 
+	env, file tally // of all readings
+
 	mu     sync.Mutex
 	keep   time.Duration
 	files  map[fileKey]*storedFile
@@ -57,6 +60,9 @@ type fileKey struct {
 type storedFile struct {
 	File
 	used time.Time
+	// age is how old the value was when it was used last, in nanoseconds; below 0: there
+	// was none yet.
+	age atomic.Int64
 }
 
 // New makes a Store without vaults.
@@ -115,26 +121,35 @@ func (s *Store) get(ctx context.Context, ref string, pem bool) (Value, error) {
 // local reads what is on this machine.
 func (s *Store) local(r reference, pem bool) (Value, error) {
 	if r.source == "env" {
-		text, ok := s.cfg.LookupEnv(r.name)
-		if !ok {
-			return Value{}, fmt.Errorf("secret %s: the environment has no such variable; set it for this process", r)
-		}
-		if err := usable(trim([]byte(text)), pem); err != nil {
-			return Value{}, fmt.Errorf("secret %s: %w", r, err)
-		}
-		return NewValue(string(trim([]byte(text)))), nil
+		value, err := s.variable(r, pem)
+		s.env.count(err)
+		return value, err
 	}
 	now := time.Now()
-	f, keep := s.file(r.name, pem, now)
+	f, keep := s.stored(r.name, pem, now)
 	read := f.Read()
+	if !read.Good.IsZero() {
+		f.age.Store(int64(max(now.Sub(read.Good), 0)))
+	}
 	if read.Bad != nil && (read.Data == nil || now.Sub(read.Since) >= keep) {
 		return Value{}, fmt.Errorf("secret %s: %w", r, read.Bad)
 	}
 	return NewValue(string(trim(read.Data))), nil
 }
 
-// file gives the one reader of a path, and how long it keeps what it read.
-func (s *Store) file(path string, pem bool, now time.Time) (*File, time.Duration) {
+func (s *Store) variable(r reference, pem bool) (Value, error) {
+	text, ok := s.cfg.LookupEnv(r.name)
+	if !ok {
+		return Value{}, fmt.Errorf("secret %s: the environment has no such variable; set it for this process", r)
+	}
+	if err := usable(trim([]byte(text)), pem); err != nil {
+		return Value{}, fmt.Errorf("secret %s: %w", r, err)
+	}
+	return NewValue(string(trim([]byte(text)))), nil
+}
+
+// stored gives the one reader of a path, and how long it keeps what it read.
+func (s *Store) stored(path string, pem bool, now time.Time) (*storedFile, time.Duration) {
 	key := fileKey{path, pem}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,11 +163,13 @@ func (s *Store) file(path string, pem bool, now time.Time) (*File, time.Duration
 		f = &storedFile{File: File{
 			Path: path, Limit: maxSize, Log: s.cfg.Log,
 			Check: func(data []byte) error { return usable(trim(data), pem) },
+			tally: &s.file,
 		}}
+		f.age.Store(-1)
 		s.files[key] = f
 	}
 	f.used = now
-	return &f.File, s.keep
+	return f, s.keep
 }
 
 // trim takes off the one line end that editors and `echo` leave.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/fetchsvc/fetchsvc/internal/telemetry"
 )
 
 const (
@@ -29,6 +31,7 @@ type vault struct {
 	cfg   Vault
 	local func(reference, bool) (Value, error) // reads its own proofs
 	log   *slog.Logger
+	tally *tally // of the readings of its secrets
 
 	ctx     context.Context // ends with close
 	cancel  context.CancelFunc
@@ -81,7 +84,7 @@ func openVault(cfg Vault, local func(reference, bool) (Value, error), log *slog.
 	ctx, cancel := context.WithCancel(context.Background())
 	v := &vault{
 		cfg: cfg, local: local, log: cmp.Or(log, slog.New(slog.DiscardHandler)).With("vault", cfg.Name),
-		ctx: ctx, cancel: cancel,
+		tally: &tally{}, ctx: ctx, cancel: cancel,
 		wake: make(chan struct{}, 1), reading: make(chan struct{}, atOnce), gate: make(chan struct{}, 1),
 		transport: cfg.Transport, entries: map[string]*entry{},
 	}
@@ -105,10 +108,12 @@ func (v *vault) close() {
 	v.work.Wait()
 }
 
-// start runs work in the background, where close waits for it. v.mu is held.
-func (v *vault) start(work func(ctx context.Context)) {
+// start runs work in the background, where close waits for it. cause is the Trace of
+// the call that it is for; nil: it is for none. v.mu is held.
+func (v *vault) start(cause *telemetry.Trace, work func(ctx context.Context)) {
+	ctx, _ := telemetry.Detached(v.ctx, cause)
 	v.work.Go(func() {
-		ctx, cancel := context.WithTimeout(v.ctx, patience)
+		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		work(ctx)
 	})
@@ -153,7 +158,7 @@ func (v *vault) tend(now time.Time) time.Time {
 			delete(v.entries, path)
 			continue
 		case !e.due.After(now):
-			v.fly(e)
+			v.fly(nil, e)
 			continue
 		}
 		next = earlier(next, e.due)
@@ -166,7 +171,7 @@ func (v *vault) tend(now time.Time) time.Time {
 		return earlier(next, s.next)
 	}
 	v.tended = true
-	v.start(func(ctx context.Context) { v.lookAfter(ctx, s) })
+	v.start(nil, func(ctx context.Context) { v.lookAfter(ctx, s) })
 	return next
 }
 
@@ -178,8 +183,9 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // value is what key has in the secret at path. Where there is neither that nor an
-// error, ask again when the flight has ended.
-func (v *vault) value(now time.Time, path string, key slotKey, keep time.Duration) (Value, <-chan struct{}, error) {
+// error, ask again when the flight has ended. That outlives the call, whose ctx says
+// only what caused it.
+func (v *vault) value(ctx context.Context, now time.Time, path string, key slotKey, keep time.Duration) (Value, <-chan struct{}, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.closed { // it has a successor, or none
@@ -193,19 +199,21 @@ func (v *vault) value(now time.Time, path string, key slotKey, keep time.Duratio
 	e.used = now
 	switch {
 	case e.version != 0 && now.Sub(e.read) < v.cfg.Refresh+keep:
-		value, err := v.slot(e, key, now).value(now, keep)
+		s := v.slot(e, key, now)
+		s.used = now
+		value, err := s.value(now, keep)
 		return value, nil, err
 	case e.wait.err != nil:
 		return Value{}, nil, e.wait.err
 	}
-	return Value{}, v.fly(e), nil
+	return Value{}, v.fly(telemetry.TraceFrom(ctx), e), nil
 }
 
 // fly has e read, and gives what is closed when it was. v.mu is held.
-func (v *vault) fly(e *entry) <-chan struct{} {
+func (v *vault) fly(cause *telemetry.Trace, e *entry) <-chan struct{} {
 	if e.flight == nil {
 		e.flight = make(chan struct{})
-		v.start(func(ctx context.Context) { v.fetch(ctx, e) })
+		v.start(cause, func(ctx context.Context) { v.fetch(ctx, e) })
 	}
 	return e.flight
 }
@@ -232,9 +240,7 @@ func (v *vault) fetch(ctx context.Context, e *entry) {
 	e.document, e.read, e.wait = got, now, pause{}
 	// Ahead of need, and not all at once.
 	e.due = now.Add(v.cfg.Refresh*3/4 + rand.N(v.cfg.Refresh/8))
-	for key := range e.slots {
-		v.judge(e, key, now)
-	}
+	v.tally.count(v.judgeAll(e, now))
 }
 
 // failed keeps what was read before. v.mu is held.
@@ -242,6 +248,7 @@ func (v *vault) failed(e *entry, begun, now time.Time, err error) {
 	if v.closed {
 		return
 	}
+	v.tally.count(err)
 	if e.wait.err == nil || e.wait.err.Error() != err.Error() {
 		v.log.Error("a secret cannot be read; what was read before stays in use for a while, if anything", "path", e.path, "error", err.Error())
 	}

@@ -51,9 +51,11 @@ type slotKey struct {
 // slot is the newest usable value of a key. What is written wrongly is an error only
 // after a while, as with files.
 type slot struct {
-	last  Value
-	bad   error // of the document as it is now; nil: last is what it has
-	since time.Time
+	last Value
+	// read is when the document was that had last, and used when somebody asked for it.
+	read, used time.Time
+	bad        error // of the document as it is now; nil: last is what it has
+	since      time.Time
 }
 
 func (s *slot) value(now time.Time, keep time.Duration) (Value, error) {
@@ -72,12 +74,27 @@ func (v *vault) slot(e *entry, key slotKey, now time.Time) *slot {
 	return e.slots[key]
 }
 
+// judgeAll takes what all keys that are in use have in e's document; nil: all can be
+// used. v.mu is held.
+func (v *vault) judgeAll(e *entry, now time.Time) (bad error) {
+	for key, s := range e.slots {
+		if now.Sub(s.used) > unused {
+			delete(e.slots, key)
+			continue
+		}
+		if v.judge(e, key, now); s.bad != nil {
+			bad = s.bad
+		}
+	}
+	return bad
+}
+
 // judge takes what key has in e's document, if that can be used. v.mu is held.
 func (v *vault) judge(e *entry, key slotKey, now time.Time) {
 	s := e.slots[key]
 	value, err := e.document.get(key)
 	if err == nil {
-		*s = slot{last: value}
+		*s = slot{last: value, read: e.read, used: s.used}
 		return
 	}
 	if s.bad == nil {
