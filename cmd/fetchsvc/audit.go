@@ -13,13 +13,14 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.opentelemetry.io/otel/trace"
+	otellog "go.opentelemetry.io/otel/log"
 	"google.golang.org/grpc/peer"
 
 	"github.com/fetchsvc/fetchsvc/internal/audit"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/fetch"
 	"github.com/fetchsvc/fetchsvc/internal/server"
+	"github.com/fetchsvc/fetchsvc/internal/telemetry"
 )
 
 // auditOptions are the flags of serve and dev for the audit log.
@@ -35,52 +36,68 @@ func (o *auditOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.chain, "audit-chain", false, "chain the lines by SHA-256, for fetchsvc audit verify")
 }
 
-// auditLog is the log and where it is written; nil: there is none.
+// auditLog is the log and where it is written; nil: nobody hears of calls.
 type auditLog struct {
 	*audit.Log
-	file *audit.File // nil: it is not ours to close
+	file *audit.File // nil: there is none, or it is not ours to close
 	log  *slog.Logger
 	// unhook ends the following of SIGHUP.
 	unhook func()
 }
 
-// open opens the log.
-func (o *auditOptions) open(stdout io.Writer, log *slog.Logger) (*auditLog, error) {
+// open opens the log, of which records has a copy; nil: log records are not exported.
+// Where they are, calls are among them without a file too: that is what whoever asks
+// for a service's log looks for in it.
+func (o *auditOptions) open(stdout io.Writer, records otellog.Logger, log *slog.Logger) (*auditLog, error) {
 	switch {
 	case o.sample < 0 || o.sample > 1:
 		return nil, fmt.Errorf("--audit-sample %v: write a share from 0 to 1", o.sample)
-	case o.path == "" && (o.chain || o.sample != 1):
-		return nil, fmt.Errorf("--audit-chain and --audit-sample need --audit FILE")
-	case o.path == "":
+	case o.path == "" && o.chain:
+		return nil, fmt.Errorf("--audit-chain needs --audit FILE")
+	case o.path == "" && o.sample != 1 && records == nil:
+		return nil, fmt.Errorf("--audit-sample needs --audit FILE, or log records exported by OTEL_LOGS_EXPORTER=otlp")
+	case o.path == "" && records == nil:
 		return nil, nil
 	}
-	cfg := audit.Config{W: stdout, Sample: o.sample, Chain: o.chain, Failed: func(lost int64, err error) {
+	cfg := audit.Config{Sample: o.sample, Chain: o.chain, Failed: func(lost int64, err error) {
 		if err != nil {
 			log.Error("the audit log cannot be written", "path", o.path, "error", err)
 			return
 		}
 		log.Warn("the audit log is written again", "path", o.path, "lost", lost)
 	}}
+	if records != nil {
+		cfg.Tell = audit.Records(records)
+	}
 	l := &auditLog{log: log, unhook: func() {}}
-	if o.path != "-" {
-		file, past, err := audit.OpenFile(o.path, o.chain, func(err error) {
-			if err != nil {
-				log.Error("the audit log cannot follow its path", "path", o.path, "error", err)
-				return
-			}
-			log.Info("the audit log goes on in a new file", "path", o.path)
-		})
+	switch o.path {
+	case "":
+	case "-":
+		cfg.W = stdout
+	default:
+		file, past, err := o.openFile(log)
 		if err != nil {
 			return nil, fmt.Errorf("--audit: %w", err)
-		}
-		if past.Torn != "" {
-			log.Warn("the audit log goes on behind a torn line", "path", o.path, "torn", past.Torn)
 		}
 		cfg.W, cfg.Past, l.file = file, past, file
 		l.unhook = onHangup(file.Follow)
 	}
 	l.Log = audit.New(cfg)
 	return l, nil
+}
+
+func (o *auditOptions) openFile(log *slog.Logger) (*audit.File, audit.Past, error) {
+	file, past, err := audit.OpenFile(o.path, o.chain, func(err error) {
+		if err != nil {
+			log.Error("the audit log cannot follow its path", "path", o.path, "error", err)
+			return
+		}
+		log.Info("the audit log goes on in a new file", "path", o.path)
+	})
+	if err == nil && past.Torn != "" {
+		log.Warn("the audit log goes on behind a torn line", "path", o.path, "torn", past.Torn)
+	}
+	return file, past, err
 }
 
 // onHangup calls do at each SIGHUP, until stop, which waits.
@@ -119,15 +136,17 @@ func (l *auditLog) Close() {
 	}
 }
 
-// finished observes the calls that the engine made; nil without a log.
+// finished observes the calls that the engine made; nil if nobody hears.
 func (l *auditLog) finished() func(context.Context, *fetch.Finished) {
 	if l == nil {
 		return nil
 	}
-	return func(ctx context.Context, f *fetch.Finished) { l.Write(l.origin(ctx, audit.FromCall(f, time.Now()))) }
+	return func(ctx context.Context, f *fetch.Finished) {
+		l.Write(l.origin(telemetry.WithTrace(ctx, f.Trace), audit.FromCall(f, time.Now())))
+	}
 }
 
-// refused observes those that never came to it; nil without a log.
+// refused observes those that never came to it; nil if nobody hears.
 func (l *auditLog) refused() func(context.Context, string, *fault.Error) {
 	if l == nil {
 		return nil
@@ -148,8 +167,8 @@ func (l *auditLog) origin(ctx context.Context, e *audit.Entry) *audit.Entry {
 	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
 		e.Peer = hostOf(p.Addr)
 	}
-	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
-		e.TraceID, e.SpanID = span.TraceID().String(), span.SpanID().String()
+	if t := telemetry.TraceFrom(ctx); t != nil {
+		e.Span, e.TraceID, e.SpanID = t.Context(), t.ID.String(), t.Span.String()
 	}
 	return e
 }

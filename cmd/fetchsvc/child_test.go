@@ -59,6 +59,7 @@ type child struct {
 type input struct {
 	stdin string
 	pipe  *os.File // instead of stdin
+	out   *os.File // instead of stdout
 	tty   *os.File // instead of stderr
 	env   []string
 	dir   string
@@ -76,6 +77,9 @@ func startCommand(t testing.TB, in input, name string, args ...string) *child {
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr, c.cmd.Dir = strings.NewReader(in.stdin), c.stdout, c.stderr, in.dir
 	if in.pipe != nil {
 		c.cmd.Stdin = in.pipe
+	}
+	if in.out != nil {
+		c.cmd.Stdout = in.out
 	}
 	if in.tty != nil {
 		c.cmd.Stderr = in.tty

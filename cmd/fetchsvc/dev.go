@@ -9,7 +9,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/mccutchen/go-httpbin/v2/httpbin"
@@ -25,29 +27,44 @@ var devPolicy string
 const devHTTPBin = "127.0.0.1:8081"
 
 func newDev() *cobra.Command {
-	var o serveOptions
-	var httpbinAddr string
+	var o devOptions
 	cmd := &cobra.Command{
 		Use: "dev", Short: "Run the service with an example policy and an httpbin to call", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.dev(cmd.Context(), httpbinAddr, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			if o.audit.path == "-" && !cmd.Flags().Changed("calls") {
+				o.calls = false // standard output has a line of each already
+			}
+			return o.dev(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	o.flags(cmd)
-	cmd.Flags().StringVar(&httpbinAddr, "httpbin", devHTTPBin, "address of the httpbin")
+	cmd.Flags().StringVar(&o.httpbin, "httpbin", devHTTPBin, "address of the httpbin")
+	cmd.Flags().BoolVar(&o.calls, "calls", true, "print each call when it is over, unless --audit - does")
 	cmd.Flags().Lookup("policy").Usage = "policy file, or folder of them, instead of the built-in example"
 	return cmd
 }
 
-func (o *serveOptions) dev(ctx context.Context, httpbinAddr string, out, errs io.Writer) error {
-	log := slog.New(slog.NewTextHandler(errs, nil))
+// devOptions are the flags of dev.
+type devOptions struct {
+	serveOptions
+	httpbin string
+	calls   bool
+}
+
+func (o *devOptions) dev(ctx context.Context, out, errs io.Writer) error {
+	level := new(slog.LevelVar)
+	seen, err := observe(ctx, slog.NewTextHandler(errs, &slog.HandlerOptions{Level: level}), level)
+	if err != nil {
+		return err
+	}
+	defer seen.close()
 	o.local = true
-	lis, err := (&doors{doorOptions: &o.doorOptions}).listen("httpbin", httpbinAddr, policy.DenyAll())
+	lis, err := (&doors{doorOptions: &o.doorOptions}).listen("httpbin", o.httpbin, policy.DenyAll())
 	if err != nil {
 		return err
 	}
 	upstream := lis.Addr().String()
-	file := newPolicyFile(o.policy, log)
+	file := newPolicyFile(o.policy, seen.log)
 	snapshot, err := file.devSnapshot(upstream)
 	if err != nil {
 		_ = lis.Close()
@@ -61,7 +78,21 @@ func (o *serveOptions) dev(ctx context.Context, httpbinAddr string, out, errs io
 		ended <- bin.Serve(lis)
 		stop() // without it, there is nothing to call
 	}()
-	err = o.serve(ctx, snapshot, file, func(grpc, rest string) { fmt.Fprint(out, banner(grpc, rest, upstream)) })
+	began := func() {}
+	if o.calls {
+		signal.Ignore(syscall.SIGPIPE) // whoever read the banner may be gone: that ends nothing
+		show := newCallPrinter(out, inColour(out))
+		seen.tell, seen.refused, began = show.finished, show.refused, show.begin
+		defer func() {
+			if n := show.close(); n > 0 {
+				seen.log.Info("the terminal did not take the last calls", "calls", n)
+			}
+		}()
+	}
+	err = o.serve(ctx, snapshot, file, seen, func(grpc, rest string) {
+		fmt.Fprint(out, banner(grpc, rest, upstream))
+		began()
+	})
 	_ = bin.Close()
 	if binErr := <-ended; !errors.Is(binErr, http.ErrServerClosed) {
 		err = exit{errors.Join(err, binErr), exitOther}

@@ -39,9 +39,12 @@ func writeKids(w io.Writer, kids []node, indent string) {
 }
 
 // responseTree is the ledger of a call that was answered.
-func responseTree(res *fetchsvcv1.FetchResponse) node {
-	root := node{text: fmt.Sprintf("call: %d in %s, upstream %s, sent %s, received %s",
-		res.GetStatus(), took(res.GetElapsed()), res.GetUpstream(), size(res.GetBytesSent()), size(res.GetBytesReceived()))}
+func responseTree(res *fetchsvcv1.FetchResponse) node { return answerTree("call", res) }
+
+// answerTree is that of a call which has a name.
+func answerTree(call string, res *fetchsvcv1.FetchResponse) node {
+	root := node{text: fmt.Sprintf("%s: %d in %s, upstream %s, sent %s, received %s",
+		call, res.GetStatus(), took(res.GetElapsed()), res.GetUpstream(), size(res.GetBytesSent()), size(res.GetBytesReceived()))}
 	if coding := res.GetDecoded(); coding != "" {
 		root.text += fmt.Sprintf(", %s decoded to %s", coding, size(res.GetBytesDecoded()))
 	}
@@ -88,7 +91,10 @@ func hopNodes(attempts []*fetchsvcv1.Attempt, history []*fetchsvcv1.Hop) []node 
 }
 
 func hopNode(number int32, h *fetchsvcv1.Hop) node {
-	text := fmt.Sprintf("hop %d: %s %s: %d to %s", number, h.GetMethod(), h.GetUrl(), h.GetStatus(), h.GetLocation())
+	text := fmt.Sprintf("hop %d: %s %s: %d", number, h.GetMethod(), h.GetUrl(), h.GetStatus())
+	if to := h.GetLocation(); to != "" {
+		text += " to " + to
+	}
 	if dropped := h.GetDroppedHeaders(); len(dropped) > 0 {
 		text += ", leaving behind " + strings.Join(dropped, ", ")
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fetchsvc/fetchsvc/internal/policy"
+	"github.com/fetchsvc/fetchsvc/internal/signals"
 )
 
 // reloader puts a policy that changed in force. Where the new one is refused, the
@@ -29,9 +30,23 @@ type reloader struct {
 	// accept says why a policy that can be used must not be in force here; nil: any may.
 	accept func(*policy.Snapshot) error
 	log    *slog.Logger
+	level  *slog.LevelVar // policy's to set
 
 	mu      sync.Mutex // held while reloading
 	refused atomic.Pointer[refusal]
+	// done are the policies that were put in force after the first, failed those that
+	// were refused.
+	done, failed atomic.Int64
+}
+
+// state is how the policy stands, for metrics.
+func (r *reloader) state() signals.PolicyState {
+	at, _ := r.rejected()
+	now := r.current()
+	return signals.PolicyState{
+		Generation: now.Generation, Loaded: now.LoadedAt, Refused: !at.IsZero(),
+		Reloads: r.done.Load(), Failures: r.failed.Load(),
+	}
 }
 
 // refusal is a policy that was not put in force.
@@ -68,10 +83,25 @@ func (r *reloader) reload(asked bool) {
 		return
 	}
 	s.Generation = before.Generation + 1
+	r.level.Set(s.LogLevel)
 	r.use(s)
 	r.refused.Store(nil)
-	r.log.Info("policy reloaded", "generation", s.Generation, "sha256", s.SHA256,
-		"upstreams", len(s.Upstreams), "warnings", s.Warnings)
+	r.done.Add(1)
+	r.tell(before, s)
+}
+
+// tell says that s is in force instead of before. A level that silences such lines
+// does not silence the one that tells of it.
+func (r *reloader) tell(before, s *policy.Snapshot) {
+	if min(before.LogLevel, s.LogLevel) > slog.LevelInfo {
+		return
+	}
+	line := slog.NewRecord(time.Now(), slog.LevelInfo, "policy reloaded", 0)
+	line.Add("generation", s.Generation, "sha256", s.SHA256, "upstreams", len(s.Upstreams), "warnings", s.Warnings)
+	if s.LogLevel != before.LogLevel {
+		line.Add("log_level", s.LogLevel.String())
+	}
+	_ = r.log.Handler().Handle(context.Background(), line) // as slog does
 }
 
 // errEmpty refuses what a write that has only begun looks like, or one to a full
@@ -99,6 +129,9 @@ func (r *reloader) read() (s *policy.Snapshot, err error) {
 func (r *reloader) refuse(before *policy.Snapshot, err error, asked bool) {
 	known := r.refused.Load()
 	again := known != nil && known.kept == before.Generation && known.reason == err.Error()
+	if !again || asked {
+		r.failed.Add(1)
+	}
 	if !again {
 		r.refused.Store(&refusal{time.Now(), err.Error(), before.Generation})
 	}

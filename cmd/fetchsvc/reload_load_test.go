@@ -166,7 +166,7 @@ func serveHere(t testing.TB, file string) (*service, fetchsvcv1.FetchServiceClie
 	snapshot, err := policy.load()
 	must(t, err)
 	doors := &doors{doorOptions: &doorOptions{}}
-	svc, err := policy.wire(t.Context(), snapshot, doors, nil, nil)
+	svc, err := policy.wire(snapshot, doors, nil, &observed{level: new(slog.LevelVar)}, nil)
 	must(t, err)
 	grpcLis, err := doors.listen("grpc", "127.0.0.1:0", snapshot)
 	must(t, err)
@@ -189,9 +189,7 @@ func serveHere(t testing.TB, file string) (*service, fetchsvcv1.FetchServiceClie
 		if err := <-served; err != nil {
 			t.Errorf("Serve: %v", err)
 		}
-		if err := svc.close(ctx); err != nil {
-			t.Errorf("close: %v", err)
-		}
+		svc.close(ctx)
 	})
 	return svc, fetchsvcv1.NewFetchServiceClient(conn)
 }

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -138,9 +142,10 @@ type loads struct {
 }
 
 func newLoads() *loads {
+	level := new(slog.LevelVar)
 	l := &loads{now: policy.DenyAll(), log: newStream()}
 	l.reloader = &reloader{
-		path: "policy.yaml", log: slog.New(slog.NewTextHandler(l.log, nil)),
+		path: "policy.yaml", log: slog.New(slog.NewTextHandler(l.log, &slog.HandlerOptions{Level: level})), level: level,
 		load:    func() (*policy.Snapshot, error) { return l.next() },
 		use:     func(s *policy.Snapshot) { l.now, l.used = s, append(l.used, s.Generation) },
 		current: func() *policy.Snapshot { return l.now },
@@ -207,6 +212,64 @@ func TestReloader(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestReloaderSetsTheLevel: the line that tells of a level is not silenced by it, and
+// says it where it changed.
+func TestReloaderSetsTheLevel(t *testing.T) {
+	t.Parallel()
+	l := newLoads()
+	for _, step := range []struct {
+		text string
+		want slog.Level
+		said string // empty: nothing is
+	}{
+		{"telemetry: {log_level: error}", slog.LevelError, "policy reloaded.* log_level=ERROR\n"},
+		{"{telemetry: {log_level: error}, batch: {concurrency: 1}}", slog.LevelError, ""},
+		{"telemetry: {log_level: debug}", slog.LevelDebug, "policy reloaded.* log_level=DEBUG\n"},
+		{"{telemetry: {log_level: debug}, batch: {concurrency: 1}}", slog.LevelDebug, `policy reloaded.* warnings=\[\]\n`},
+		{"{}", slog.LevelInfo, "policy reloaded.* log_level=INFO\n"},
+	} {
+		before := len(l.log.String())
+		l.reads(step.text, nil, false)
+		said := l.log.String()[before:]
+		if got := l.level.Level(); got != step.want {
+			t.Errorf("%s: the level is %v, want %v", step.text, got, step.want)
+		}
+		if strings.Count(said, "\n") > 1 || !regexp.MustCompile(cmp.Or(step.said, "^$")).MatchString(said) {
+			t.Errorf("%s: the log says %q, want one line with %q", step.text, said, step.said)
+		}
+	}
+}
+
+// TestLogLevel: a policy makes the running service say more, and less again.
+func TestLogLevel(t *testing.T) {
+	t.Parallel()
+	o := startOffice(t)
+	knock := func() (client string) { // what has no TLS is news at debug
+		conn, err := net.Dial("tcp", o.rest)
+		must(t, err)
+		defer conn.Close()
+		_, err = conn.Write([]byte("this is no TLS\n"))
+		must(t, err)
+		_, _ = io.Copy(io.Discard, conn)
+		return conn.LocalAddr().String()
+	}
+	level := func(generation int, level string) {
+		must(t, os.WriteFile(o.policy, []byte(officePolicy("telemetry: {log_level: "+level+"}\n")), 0o600))
+		o.await(o.stderr, fmt.Sprintf(`"policy reloaded","generation":%d,.*"log_level":"%s"`, generation, strings.ToUpper(level)))
+	}
+	knock()
+	level(2, "debug")
+	told := knock()
+	o.await(o.stderr, `"level":"DEBUG","msg":"no TLS with a client","peer":"`+told+`"`)
+	level(3, "info")
+	silent := knock()
+	o.signal(syscall.SIGTERM)
+	o.wait()
+	if strings.Contains(o.stderr.String(), silent) {
+		t.Errorf("at info the log still has lines of level debug:\n%s", o.stderr)
 	}
 }
 

@@ -67,7 +67,7 @@ func TestReportMode(t *testing.T) {
 	for range 3 {
 		w.fetch(t, bin+"/get?token=hidden").ok(t)
 	}
-	w.await(w.stderr, `"level":"WARN","msg":"policy report: would be refused","caller":"[^"]*","method":"GET","upstream":"local","url":"`+bin+`/get","reason":".*POST.*","suppressed":0}`)
+	w.await(w.stderr, `"level":"WARN","msg":"policy report: would be refused","caller":"[^"]*","method":"GET","upstream":"local","url":"`+bin+`/get","reason":".*POST.*","suppressed":0,"trace_id":"[0-9a-f]{32}","span_id":"[0-9a-f]{16}"}`)
 	if _, answer := ask(t, "GET", "http://"+w.rest+"/v1/upstreams", ""); !strings.Contains(answer, `"reported":"3"`) {
 		t.Errorf("upstreams: got %s, want 3 reported", answer)
 	}

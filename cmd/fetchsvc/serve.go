@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fetchsvc/fetchsvc/internal/policy"
+	"github.com/fetchsvc/fetchsvc/internal/telemetry"
 )
 
 // serveOptions are the flags that serve and dev share.
@@ -42,18 +43,23 @@ func newServe() *cobra.Command {
 			if err := o.conflicts(); err != nil {
 				return err
 			}
-			log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
-			file := newPolicyFile(o.policy, log)
+			level := new(slog.LevelVar)
+			seen, err := observe(cmd.Context(), telemetry.NewLogHandler(cmd.ErrOrStderr(), level), level)
+			if err != nil {
+				return err
+			}
+			defer seen.close()
+			file := newPolicyFile(o.policy, seen.log)
 			if o.policy == "" {
-				return o.serve(cmd.Context(), policy.DenyAll(), file, func(_, _ string) {
-					log.Warn("no policy file: every call is denied; start with --policy FILE")
+				return o.serve(cmd.Context(), policy.DenyAll(), file, seen, func(_, _ string) {
+					seen.log.Warn("no policy file: every call is denied; start with --policy FILE")
 				})
 			}
 			snapshot, err := file.load()
 			if err != nil {
 				return err
 			}
-			return o.serve(cmd.Context(), snapshot, file, func(_, _ string) {})
+			return o.serve(cmd.Context(), snapshot, file, seen, func(_, _ string) {})
 		},
 	}
 	o.flags(cmd)
@@ -61,12 +67,12 @@ func newServe() *cobra.Command {
 	return cmd
 }
 
-// flushTime is how long the last spans may take to be sent.
+// flushTime is how long the last lines of telemetry may take to be sent.
 const flushTime = 3 * time.Second
 
 // serve runs the service until ctx ends, under snapshot at first. started is
 // called once both doors are open, with their addresses.
-func (o *serveOptions) serve(ctx context.Context, snapshot *policy.Snapshot, file *policyFile, started func(grpc, rest string)) error {
+func (o *serveOptions) serve(ctx context.Context, snapshot *policy.Snapshot, file *policyFile, seen *observed, started func(grpc, rest string)) error {
 	log := file.log
 	doors := &doors{doorOptions: &o.doorOptions}
 	defer doors.close()
@@ -87,21 +93,19 @@ func (o *serveOptions) serve(ctx context.Context, snapshot *policy.Snapshot, fil
 	// and all.
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
-	audit, err := o.audit.open(os.Stdout, log)
+	audit, err := o.audit.open(os.Stdout, seen.telemetry.AuditLogger(), log)
 	if err != nil {
 		return err
 	}
 	defer audit.Close()
-	svc, err := file.wire(ctx, snapshot, doors, tls, audit)
+	svc, err := file.wire(snapshot, doors, tls, seen, audit)
 	if err != nil {
 		return exit{err, 1}
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), flushTime)
 		defer cancel()
-		if err := svc.close(ctx); err != nil {
-			log.Warn("some telemetry was not sent", "error", err)
-		}
+		svc.close(ctx)
 	}()
 	ctx, stop := context.WithCancel(ctx)
 	followed, err := svc.policy.start(ctx, o.watch)

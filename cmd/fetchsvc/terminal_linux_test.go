@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -153,5 +154,33 @@ func TestProgressOnTerminal(t *testing.T) {
 	later()
 	if code := c.wait(); code != 0 || c.stderr.String() != "" {
 		t.Errorf("stderr is no terminal: got exit code %d and %q, want 0 and nothing", code, c.stderr)
+	}
+}
+
+// TestDevInColour: calls have colours on a terminal, for who does not mind them.
+func TestDevInColour(t *testing.T) {
+	t.Parallel()
+	for variable, want := range map[string]bool{"TERM=xterm": true, "NO_COLOR=1": false, "TERM=dumb": false} {
+		t.Run(variable, func(t *testing.T) {
+			t.Parallel()
+			screen, tty := openTerminal(t)
+			c := start(t, input{out: tty, env: []string{"NO_COLOR=", "TERM=xterm", variable}}, "dev", "--grpc=127.0.0.1:0", "--rest=127.0.0.1:0", "--httpbin=127.0.0.1:0")
+			_ = tty.Close() // the screen ends with the last writer
+			shown := newStream()
+			seen := make(chan struct{})
+			go func() {
+				defer close(seen)
+				_, _ = io.Copy(shown, screen) // Linux ends it with EIO
+			}()
+			m := c.await(shown, `gRPC on (\S+), REST on \S+, an httpbin to call on (\S+)\.\r?\n`)
+			(&world{child: c, grpc: m[1]}).fetch(t, "http://"+m[2]+"/get").ok(t)
+			c.await(shown, `wire: answered`)
+			c.signal(syscall.SIGTERM)
+			c.wait()
+			<-seen
+			if got := strings.Contains(shown.String(), "\x1b[32m"); got != want {
+				t.Errorf("in colour: got %t, want %t:\n%q", got, want, shown)
+			}
+		})
 	}
 }

@@ -18,20 +18,19 @@ import (
 	"github.com/fetchsvc/fetchsvc/internal/policy"
 	"github.com/fetchsvc/fetchsvc/internal/secret"
 	"github.com/fetchsvc/fetchsvc/internal/server"
-	"github.com/fetchsvc/fetchsvc/internal/telemetry"
+	"github.com/fetchsvc/fetchsvc/internal/signals"
 )
 
 // service is everything that runs, wired: this file alone names the concrete
 // types.
 type service struct {
-	server    *server.Server
-	policy    *reloader
-	verifier  *identity.Verifier
-	pools     *egress.Pools
-	keep      *auth.Keep
-	secrets   *secret.Store
-	reports   *reports
-	telemetry *telemetry.Telemetry
+	server   *server.Server
+	policy   *reloader
+	verifier *identity.Verifier
+	pools    *egress.Pools
+	keep     *auth.Keep
+	secrets  *secret.Store
+	reports  *reports
 }
 
 // policyFile is where a policy lies and what its references are read with.
@@ -59,8 +58,9 @@ func (f *policyFile) options() policy.Options {
 }
 
 // wire makes the service that is to stand behind doors; tls is nil for plaintext.
-func (f *policyFile) wire(ctx context.Context, snapshot *policy.Snapshot, doors *doors, tls *server.TLS, audit *auditLog) (*service, error) {
-	tel, err := telemetry.Setup(ctx, version, f.log)
+func (f *policyFile) wire(snapshot *policy.Snapshot, doors *doors, tls *server.TLS, seen *observed, audit *auditLog) (*service, error) {
+	tel := seen.telemetry
+	told, err := signals.New(signals.Config{Sink: tel, Meter: tel.Meter()})
 	if err != nil {
 		return nil, err
 	}
@@ -68,13 +68,14 @@ func (f *policyFile) wire(ctx context.Context, snapshot *policy.Snapshot, doors 
 	token := egress.NewLoopToken()
 	var engine *fetch.Engine
 	pools := egress.NewPools(egress.Config{
-		Secrets: f.secrets, Log: f.log, Own: doors.own(), LoopToken: token,
+		Secrets: f.secrets, Log: f.log, Own: doors.own(), LoopToken: token, Closed: told.Closed,
 		NAT64: func() []netip.Prefix { return engine.Snapshot().NAT64 },
 	})
 	transport := func(upstream string) http.RoundTripper { return engine.SystemTransport(upstream) }
 	keep := auth.NewKeep(auth.Config{Secrets: f.secrets, Log: f.log, Transport: transport})
 	engine = fetch.New(fetch.Config{
-		Pools: pools, UserAgent: "fetchsvc/" + version, Keep: keep, Reported: reports.report, Finished: audit.finished(),
+		Pools: pools, UserAgent: "fetchsvc/" + version, Keep: keep, Reported: reports.report,
+		Sample: tel.Sample, Finished: observers(told.Finished, audit.finished(), seen.tell),
 	})
 	verifier := identity.New(identity.Config{
 		Secrets: f.secrets, Log: f.log,
@@ -88,27 +89,34 @@ func (f *policyFile) wire(ctx context.Context, snapshot *policy.Snapshot, doors 
 		verifier.Use(s)
 		engine.Forget() // last: it may wait for a token request
 	}
+	seen.level.Set(snapshot.LogLevel)
 	use(snapshot)
-	reload := &reloader{path: f.path, load: f.load, use: use, current: engine.Snapshot, accept: doors.accept, log: f.log}
-	sizeBuffers()
-	srv, err := server.New(server.Config{
-		Engine: engine, Log: f.log, Tracer: tel.Tracer(), Reported: reports.count, Rejected: reload.rejected,
-		Verifier: verifier, TLS: tls, Names: doors.names, Bounds: doors.bound(), Refused: audit.refused(), LoopToken: token,
+	reload := &reloader{path: f.path, load: f.load, use: use, current: engine.Snapshot, accept: doors.accept, log: f.log, level: seen.level}
+	err = signals.Observe(tel.Meter(), signals.State{
+		Usage: engine.Usage, Connections: pools.Connections, Tokens: keep.Tokens, Secrets: f.secrets.States,
+		Policy: reload.state, Lost: lost(tel),
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &service{srv, reload, verifier, pools, keep, f.secrets, reports, tel}, nil
+	sizeBuffers()
+	srv, err := server.New(server.Config{
+		Engine: engine, Log: f.log, Signals: told, Metrics: tel.Metrics(), Reported: reports.count, Rejected: reload.rejected,
+		Verifier: verifier, TLS: tls, Names: doors.names, Bounds: doors.bound(), Refused: refusals(audit.refused(), seen.refused), LoopToken: token,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &service{srv, reload, verifier, pools, keep, f.secrets, reports}, nil
 }
 
-// close frees what outlives the last call, and sends the spans that wait.
-func (s *service) close(ctx context.Context) error {
+// close frees what outlives the last call.
+func (s *service) close(ctx context.Context) {
 	s.verifier.Close()
 	s.keep.Close()
 	s.secrets.Close()
 	s.pools.Close()
 	s.reports.close(ctx)
-	return s.telemetry.Shutdown(ctx)
 }
 
 // sizeBuffers gives grpc-go's one buffer pool tiers for the messages there are.

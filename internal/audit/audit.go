@@ -16,6 +16,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Entry is one line. The order of its fields is the order in the line.
@@ -32,6 +34,9 @@ type Entry struct {
 	Outcome string `json:"outcome"`
 	// Reason says why it was denied, reported or failed.
 	Reason string `json:"reason"`
+	// Rule names the rule of the policy that refused or would have refused it, or
+	// another gate that did.
+	Rule string `json:"rule"`
 
 	Caller string `json:"caller"`
 	// Proof is how the caller proved who it is.
@@ -75,6 +80,8 @@ type Entry struct {
 
 	TraceID string `json:"trace_id"`
 	SpanID  string `json:"span_id"`
+	// Span is what those two name, for log records.
+	Span trace.SpanContext `json:"-"`
 	// Sampled is the share of such lines that is written, 0 to 1.
 	Sampled float64 `json:"sampled"`
 	// Suppressed is how many more calls like this one have no line of their own.
@@ -84,9 +91,13 @@ type Entry struct {
 // Config is what a Log is made of.
 type Config struct {
 	// W gets the lines, several in one Write where calls end faster than it writes.
-	// What it gives back counts: a line that does not fit in it whole is lost.
-	// Required; the Log does not close it.
+	// What it gives back counts: a line that does not fit in it whole is lost. The Log
+	// does not close it. nil: there are no lines, and only Tell hears of calls.
 	W io.Writer
+	// Tell hears of each call that has a line, before it is written, and of a flood
+	// what its line says. It must not block, and may read the entry while it is called.
+	// nil: nobody hears.
+	Tell func(*Entry)
 	// Sample is the share of answered calls that get a line, 0 to 1. Refused and
 	// failed calls always do.
 	Sample float64
@@ -126,7 +137,7 @@ func (l *Log) Write(e *Entry) {
 			return
 		}
 	}
-	l.put(encode(e))
+	l.enter(e)
 }
 
 // Refuse writes e, of a call that never came to policy, unless so many like it
@@ -134,17 +145,35 @@ func (l *Log) Write(e *Entry) {
 func (l *Log) Refuse(e *Entry) {
 	e.Sampled = 1
 	if l.floods.admit(e) {
-		l.put(encode(e))
+		l.enter(e)
 	}
 }
 
-// encode gives the line of a call.
-func encode(e *Entry) []byte {
+// enter has e told and written.
+func (l *Log) enter(e *Entry) {
+	if line := l.line(e); line != nil {
+		l.put(line)
+	}
+}
+
+// line tells of e and gives its line; nil: lines are not written.
+func (l *Log) line(e *Entry) []byte {
 	e.Message = "call"
 	e.RPC = clip(e.RPC) // of an RPC that there is none of, its name is the caller's
 	if e.Addresses == nil {
 		e.Addresses = []string{}
 	}
+	if l.cfg.Tell != nil {
+		l.cfg.Tell(e)
+	}
+	if l.cfg.W == nil {
+		return nil
+	}
+	return encode(e)
+}
+
+// encode gives the line of a call.
+func encode(e *Entry) []byte {
 	line, err := json.Marshal(e)
 	if err != nil { // no field can fail
 		line = fmt.Appendf(nil, `{"msg":"call","reason":%q}`, err)

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -32,10 +33,11 @@ func FromCall(f *fetch.Finished, now time.Time) *Entry {
 		e.Final = clip(res.URL.Place())
 	}
 	if f.Reported != "" {
-		e.Decision, e.Reason = Reported, clip(f.Reported)
+		e.Decision, e.Reason, e.Rule = Reported, clip(f.Reported), f.ReportedRule
 	}
 	if f.Err != nil {
 		e.Decision, e.Outcome, e.Reason = decision(f.Err.Kind, e.Decision), string(f.Err.Kind), clip(f.Err.Message)
+		e.Rule = cmp.Or(f.Err.RefusedBy(), e.Rule)
 	}
 	e.attempts(res.Attempts)
 	return e
@@ -65,7 +67,7 @@ func (e *Entry) attempts(all []*fetch.Attempt) {
 
 // FromRefusal is the entry of a call that never came to the engine.
 func FromRefusal(f *fault.Error, now time.Time) *Entry {
-	return &Entry{Time: now.UTC(), Decision: decision(f.Kind, Invalid), Outcome: string(f.Kind), Reason: clip(f.Message)}
+	return &Entry{Time: now.UTC(), Decision: decision(f.Kind, Invalid), Outcome: string(f.Kind), Reason: clip(f.Message), Rule: f.RefusedBy()}
 }
 
 // decision is the word for a failure; otherwise stands for those that are no

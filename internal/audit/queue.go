@@ -97,12 +97,10 @@ func (l *Log) await(b *batch) {
 // Close writes what waits, the counts of floods included, and gives how many lines
 // were lost at the end: those that could not be written and are not told of yet.
 func (l *Log) Close() (lost int64) {
-	counted := l.floods.close()
+	counted := l.lines(l.floods.close())
 	l.mu.Lock()
 	if !l.closed {
-		for _, e := range counted {
-			l.queue.lines = append(l.queue.lines, encode(e))
-		}
+		l.queue.lines = append(l.queue.lines, counted...)
 		l.closed = true
 		close(l.over)
 		l.room.Broadcast()
@@ -118,21 +116,28 @@ func (l *Log) Close() (lost int64) {
 func (l *Log) run() {
 	defer close(l.ended)
 	for open := true; open; {
-		var counted []*Entry
+		var counted [][]byte
 		select {
 		case <-l.wake:
 		case <-l.floods.ends:
-			counted = l.floods.sweep()
+			counted = l.lines(l.floods.sweep())
 		case <-l.over:
 			open = false
 		}
 		b := l.take()
-		for _, e := range counted {
-			b.lines = append(b.lines, encode(e))
-		}
-		l.write(b.lines)
+		l.write(append(b.lines, counted...))
 		close(b.written)
 	}
+}
+
+// lines tells of all, and gives their lines.
+func (l *Log) lines(all []*Entry) (lines [][]byte) {
+	for _, e := range all {
+		if line := l.line(e); line != nil {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }
 
 // take gives what waits, and makes room.

@@ -15,8 +15,7 @@ import (
 	"testing"
 	"time"
 
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/metric/noop"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
@@ -27,6 +26,7 @@ import (
 	"github.com/fetchsvc/fetchsvc/internal/policy"
 	"github.com/fetchsvc/fetchsvc/internal/secret"
 	"github.com/fetchsvc/fetchsvc/internal/server"
+	"github.com/fetchsvc/fetchsvc/internal/signals"
 	"github.com/fetchsvc/fetchsvc/internal/testpeer"
 )
 
@@ -40,7 +40,7 @@ type guarded struct {
 
 	grpc, rest string // addresses
 	log        *safeBuffer
-	spans      *tracetest.SpanRecorder
+	spans      *spanSink
 }
 
 // newGuarded starts it under staffText.
@@ -51,7 +51,7 @@ func newGuarded(t *testing.T) *guarded {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &guarded{corp: corp, ca: testpeer.NewCA(t), staff: testpeer.NewCA(t), log: &safeBuffer{}, spans: tracetest.NewSpanRecorder()}
+	g := &guarded{corp: corp, ca: testpeer.NewCA(t), staff: testpeer.NewCA(t), log: &safeBuffer{}, spans: &spanSink{}}
 	log := slog.New(slog.NewJSONHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	dir := t.TempDir()
 	g.files = server.TLSFiles{
@@ -74,8 +74,11 @@ func newGuarded(t *testing.T) *guarded {
 		})})
 	t.Cleanup(verifier.Close)
 	verifier.Use(snapshot)
-	tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(g.spans)).Tracer("test")
-	srv, err := server.New(server.Config{Engine: engine, Log: log, Tracer: tracer, TLS: doors, Verifier: verifier})
+	told, err := signals.New(signals.Config{Sink: g.spans, Meter: noop.Meter{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := server.New(server.Config{Engine: engine, Log: log, Signals: told, TLS: doors, Verifier: verifier})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"math"
 	"sync"
 	"time"
 )
@@ -122,4 +123,18 @@ func (b *budgets) prune(keep map[string]bool) {
 			delete(b.by, key)
 		}
 	}
+}
+
+// left is what is left of key's; negative: there is none of that key.
+func (b *budgets) left(key string) float64 {
+	b.mu.Lock()
+	one := b.by[key]
+	b.mu.Unlock()
+	if one == nil {
+		return -1
+	}
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	one.slide(time.Now())
+	return math.Floor(max(one.rest(), 0))
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/fetchsvc/fetchsvc/internal/policy"
 	"github.com/fetchsvc/fetchsvc/internal/secret"
 	"github.com/fetchsvc/fetchsvc/internal/target"
+	"github.com/fetchsvc/fetchsvc/internal/telemetry"
 )
 
 // Request is what a caller asks for, already read and checked. The engine never
@@ -26,6 +27,8 @@ type Request struct {
 	Caller string
 	// Claims are those of the caller's token; nil: it had none.
 	Claims map[string]any
+	// Item is its place in a batch, from 0.
+	Item int
 	// Method is a token, never CONNECT.
 	Method string
 	// URL is the target, parameters included.
@@ -166,9 +169,16 @@ type Call struct {
 	key string
 	// system is the one upstream of a call of our own; empty: policy finds it.
 	system string
-	// reported is what a rule in report mode would have refused.
-	reported string
-	scrub    scrub
+	// reported is what a rule in report mode would have refused, and which rule.
+	reported, reportedRule string
+	scrub                  scrub
+	// trace is what it belongs to, and sampled whether it is written in any case, which
+	// policy may decide for the upstream.
+	trace   *telemetry.Trace
+	sampled bool
+	waits   []Wait
+	// usage is where it counts as under way; nil: nowhere.
+	usage *usage
 }
 
 // hop is one stop of the redirect chain.
@@ -179,6 +189,7 @@ type hop struct {
 	header   http.Header
 	body     Body
 	route    *policy.Route
+	template string // the path of the route that matched; empty: it has none
 	upstream *policy.Upstream
 	chain    *chain
 	limits   limits

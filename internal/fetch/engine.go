@@ -16,6 +16,7 @@ import (
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
 	"github.com/fetchsvc/fetchsvc/internal/target"
+	"github.com/fetchsvc/fetchsvc/internal/telemetry"
 )
 
 // Config is what an Engine is made of.
@@ -29,6 +30,8 @@ type Config struct {
 	// Reported is told of each hop that a rule in report mode would have refused;
 	// nil: nobody is.
 	Reported func(ctx context.Context, r Report)
+	// Sample decides which calls of our own are traced; nil: none are.
+	Sample telemetry.Sampler
 	// Finished observes each call once it is over, before its answer goes back;
 	// nil: nobody does.
 	Finished func(ctx context.Context, f *Finished)
@@ -46,6 +49,7 @@ type Engine struct {
 	keep                      *auth.Keep
 	reported                  func(context.Context, Report)
 	observer                  func(context.Context, *Finished)
+	sample                    telemetry.Sampler
 	// What outlives a snapshot, by upstream.
 	budgets budgets
 	spooled atomic.Int64 // bytes that uploads keep to be sent again
@@ -54,6 +58,7 @@ type Engine struct {
 	// random draws from [0, 1).
 	random func() float64
 	slots  slotsOf
+	usages usages
 
 	using   sync.Mutex // held by Use
 	current atomic.Pointer[generation]
@@ -82,6 +87,7 @@ func New(cfg Config) *Engine {
 		keep:           cfg.Keep,
 		reported:       cfg.Reported,
 		observer:       cfg.Finished,
+		sample:         cfg.Sample,
 		random:         rand.Float64,
 	}
 	e.Use(policy.DenyAll())
@@ -108,6 +114,7 @@ func (e *Engine) Use(s *policy.Snapshot) {
 	e.current.Store(g)
 	e.budgets.prune(keep)
 	e.slots.prune(keep)
+	e.usages.prune(keep)
 	e.pools.Prune(upstreams)
 }
 
@@ -126,7 +133,7 @@ func (e *Engine) Snapshot() *policy.Snapshot { return e.current.Load().snapshot 
 // Do makes one call and reads the whole response. The Response is never nil: on
 // failure it says what was tried. The error is a *fault.Error.
 func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
-	return e.newCall(req, true).do(ctx)
+	return e.newCall(ctx, req, true).do(ctx)
 }
 
 func (c *Call) do(ctx context.Context) (*Response, error) {
@@ -143,9 +150,13 @@ func (c *Call) do(ctx context.Context) (*Response, error) {
 	return out, nil
 }
 
-func (e *Engine) newCall(req *Request, buffered bool) *Call {
+func (e *Engine) newCall(ctx context.Context, req *Request, buffered bool) *Call {
 	c := &Call{req: req, gen: e.current.Load(), buffered: buffered, rateWindow: e.rateWindow, engine: e, key: req.IdempotencyKey}
 	c.tries.started = time.Now()
+	if c.trace = telemetry.TraceFrom(ctx); c.trace == nil {
+		c.trace = telemetry.NewTrace()
+	}
+	c.sampled = c.trace.Sampled
 	return c
 }
 
@@ -192,22 +203,25 @@ func (c *Call) run(ctx context.Context) (*http.Response, error) {
 
 // begin enters the first hop.
 func (c *Call) begin(ctx context.Context) error {
-	route, err := c.decide(ctx, c.req.Method, c.req.URL)
+	d, err := c.decide(ctx, c.req.Method, c.req.URL)
 	if err != nil {
 		return err
 	}
-	return c.enter(route)
+	err = c.enter(d)
+	c.count()
+	return err
 }
 
-// enter makes the first hop, of route, and holds the request to what route lets
-// it ask for. Explain asks the same.
-func (c *Call) enter(route *policy.Route) error {
+// enter makes the first hop, of d's route, and holds the request to what the route
+// lets it ask for. Explain asks the same.
+func (c *Call) enter(d policy.Decision) error {
+	route := d.Route
 	b := bounder{upstream: route.Upstream.Name, streamed: !c.buffered}
 	lim, again := b.limits(c.req, route), b.retry(c.req.Retry, &route.Retry)
 	c.hop = &c.first.hop
 	*c.hop = hop{
 		url: c.req.URL, method: c.req.Method, header: c.req.Header, body: c.req.Body,
-		route: route, upstream: route.Upstream, chain: c.gen.chains[route], limits: lim, retry: again,
+		route: route, template: d.Template, upstream: route.Upstream, chain: c.gen.chains[route], limits: lim, retry: again,
 	}
 	c.tries.limit(c.tries.started, lim.total)
 	c.placeKey(c.hop)
@@ -231,26 +245,29 @@ func (c *Call) overridden(header http.Header, u target.URL) error {
 	for name, method := range policy.AskedMethods(header) {
 		q := policy.Query{Caller: c.req.Caller, Claims: c.req.Claims, Method: method, URL: u}
 		if _, err := c.matched(q); err != nil {
-			return fault.Newf(fault.PolicyDenied, "%s asks for another method: %s", name, fault.From(err).Message)
+			why := fault.From(err)
+			f := fault.Newf(fault.PolicyDenied, "%s asks for another method: %s", name, why.Message)
+			f.Rule = why.Rule
+			return f
 		}
 	}
 	return nil
 }
 
 // decide asks policy about one hop.
-func (c *Call) decide(ctx context.Context, method string, u target.URL) (*policy.Route, error) {
+func (c *Call) decide(ctx context.Context, method string, u target.URL) (policy.Decision, error) {
 	q := policy.Query{Caller: c.req.Caller, Claims: c.req.Claims, Method: method, URL: u}
 	d, err := c.matched(q)
 	if err != nil {
-		return nil, err
+		return d, err
 	}
 	if d.Reported != "" && c.reported == "" {
-		c.reported = d.Reported
+		c.reported, c.reportedRule = d.Reported, d.ReportedRule
 	}
 	if d.Reported != "" && c.engine.reported != nil {
 		c.engine.reported(ctx, Report{
 			Caller: q.Caller, Method: method, Upstream: d.Route.Upstream.Name, Reason: d.Reported, Place: u.Place(),
 		})
 	}
-	return d.Route, nil
+	return d, nil
 }

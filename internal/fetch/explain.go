@@ -39,7 +39,7 @@ type Explanation struct {
 // the way that Do goes, and sends nothing; with resolve it asks the resolver, as
 // a call does before it connects.
 func (e *Engine) Explain(ctx context.Context, req *Request, resolve bool) *Explanation {
-	c := e.newCall(req, true)
+	c := e.newCall(ctx, req, true)
 	out := &Explanation{}
 	d, tr, err := c.gen.snapshot.Explain(policy.Query{Caller: req.Caller, Claims: req.Claims, Method: req.Method, URL: req.URL})
 	out.Trace, out.Reported = tr, d.Reported
@@ -50,7 +50,7 @@ func (e *Engine) Explain(ctx context.Context, req *Request, resolve bool) *Expla
 		out.Route = ""
 		return out.deny(err)
 	}
-	err = c.enter(d.Route)
+	err = c.enter(d)
 	out.Settings = c.effective()
 	out.Schedule = c.schedule()
 	if cred := c.credential(c.hop); cred != nil {

@@ -39,6 +39,7 @@ func (c *Call) effective() []Setting {
 	x.add("resume.downloads", false, strconv.Itoa(x.route.Resume.Downloads))
 	x.add("resume.events", false, strconv.Itoa(x.route.Resume.Events))
 	x.limits()
+	x.trace()
 	x.connection()
 	return x.all
 }
@@ -181,6 +182,18 @@ func (x *effects) limits() {
 	}
 	x.add("limits.concurrent", false, strconv.Itoa(l.Concurrent))
 	x.add("limits.queue", false, strconv.Itoa(l.Queue), "limits.concurrent")
+}
+
+func (x *effects) trace() {
+	t := x.route.Upstream.Trace
+	share := "the sampler's"
+	if t.Sample >= 0 {
+		share = strconv.FormatFloat(t.Sample, 'g', -1, 64)
+	}
+	x.add("trace.sample", false, share)
+	x.add("trace.propagate", false, t.Propagate.String())
+	x.add("trace.keep_slower", false, durationText(t.KeepSlower))
+	x.add("trace.keep_failed", false, strconv.FormatBool(t.KeepFailed))
 }
 
 // connection tells how the upstream is reached. TLS is told of where it is spoken.

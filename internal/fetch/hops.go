@@ -81,11 +81,12 @@ func (c *Call) planHop(ctx context.Context, status int, to target.URL) redirectP
 	if changesToGet(status, c.hop.method) {
 		next.method, next.body = http.MethodGet, nil
 	}
-	route, err := c.decide(ctx, next.method, to)
+	d, err := c.decide(ctx, next.method, to)
 	if err != nil {
-		return redirectPlan{err: fault.Newf(fault.PolicyDenied, "a redirect was refused: %s", fault.From(err).Message)}
+		return redirectPlan{err: refusedRedirect(err)}
 	}
-	next.route, next.upstream, next.chain = route, route.Upstream, c.gen.chains[route]
+	route := d.Route
+	next.route, next.template, next.upstream, next.chain = route, d.Template, route.Upstream, c.gen.chains[route]
 	if next.body != nil && !next.body.Replayable() {
 		return redirectPlan{stopped: "one-shot body"}
 	}
@@ -96,7 +97,7 @@ func (c *Call) planHop(ctx context.Context, status int, to target.URL) redirectP
 	bodyDropped := next.method != c.hop.method // a body that is not there too: what describes it goes
 	next.header, plan.dropped = c.carryOver(to.SameOrigin(c.hop.url), bodyDropped)
 	if err := c.overridden(next.header, to); err != nil {
-		return redirectPlan{err: fault.Newf(fault.PolicyDenied, "a redirect was refused: %s", fault.From(err).Message)}
+		return redirectPlan{err: refusedRedirect(err)}
 	}
 	b := bounder{upstream: route.Upstream.Name, streamed: !c.buffered}
 	next.limits, next.retry = b.limits(c.req, route), b.retry(c.req.Retry, &route.Retry)
@@ -104,9 +105,17 @@ func (c *Call) planHop(ctx context.Context, status int, to target.URL) redirectP
 		c.placeKey(next)
 	}
 	if err := c.mayProve(next); err != nil {
-		return redirectPlan{err: fault.Newf(fault.PolicyDenied, "a redirect was refused: %s", fault.From(err).Message)}
+		return redirectPlan{err: refusedRedirect(err)}
 	}
 	return plan
+}
+
+// refusedRedirect is policy's refusal of a hop that the caller did not ask for.
+func refusedRedirect(err error) *fault.Error {
+	why := fault.From(err)
+	f := fault.Newf(fault.PolicyDenied, "a redirect was refused: %s", why.Message)
+	f.Rule = why.Rule
+	return f
 }
 
 // changesToGet is RFC 9110 section 15.4 as browsers live it: 303 always, 301

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
 	"github.com/fetchsvc/fetchsvc/internal/target"
@@ -22,10 +24,15 @@ type Attempt struct {
 	WaitReason string
 	// Start is when it began.
 	Start time.Time
-	// Upstream is policy's name for the hop.
-	Upstream string
-	Method   string
-	URL      target.URL
+	// Span is its span's id, which the upstream was told if policy says so.
+	Span trace.SpanID
+	// Upstream and Route are policy's names for the hop, and Place is where it went by
+	// policy's words. Template is the path by which the route matched; empty: by none.
+	Upstream, Route string
+	Place           Place
+	Template        string
+	Method          string
+	URL             target.URL
 	// Host is the Host that was sent instead of the URL's; empty: the URL's was.
 	Host string
 	// Header is what was sent beside Host and framing, secrets included: redact
@@ -68,7 +75,9 @@ type Timings struct {
 func ledger(_ *policy.Route, next TryFunc) TryFunc {
 	return func(ctx context.Context, t *Try) (*http.Response, error) {
 		t.wire.onResend = t.resent
-		ctx = t.wire.watch(ctx, t.hop.limits.connect)
+		usage := t.hop.chain.usage
+		usage.begin(t.entry.Place)
+		ctx = t.wire.watch(ctx, t.hop.limits.connect, &usage.connecting)
 		res, err := next(ctx, t)
 		if err != nil {
 			return nil, t.fail(err)
@@ -80,7 +89,7 @@ func ledger(_ *policy.Route, next TryFunc) TryFunc {
 // answered notes the head.
 func (t *Try) answered(res *http.Response) {
 	t.entry.Status, t.entry.Wire, t.entry.Proto = res.StatusCode, fault.Answered, protoVersion(res)
-	t.call.tries.head = res
+	t.call.tries.head, t.call.tries.headAt = res, time.Now()
 }
 
 // end closes the line, once.
@@ -90,6 +99,8 @@ func (t *Try) end(f *fault.Error) {
 	}
 	t.closed = true
 	t.close(f, time.Now())
+	t.wire.over()
+	t.hop.chain.usage.end(t.entry.Place)
 }
 
 func (t *Try) close(f *fault.Error, now time.Time) {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
+	"github.com/fetchsvc/fetchsvc/internal/telemetry"
 )
 
 // CallFunc runs once a hop.
@@ -58,10 +60,12 @@ func (e *Engine) tryRing() []tryStage {
 type shared struct {
 	budget *budget
 	slots  *slots
+	usage  *usage
 }
 
 // share finds or makes what up shares.
 func (e *Engine) share(up *policy.Upstream) (s shared) {
+	s.usage = e.usages.get(up.Name)
 	if l := up.Limits; l.Concurrent > 0 {
 		s.slots = e.slots.get(up.Name, l.Concurrent, l.Queue)
 	} else {
@@ -79,6 +83,7 @@ type chain struct {
 	proofs *proofs // nil: there are none
 	call   CallFunc
 	try    TryFunc
+	last   atomic.Pointer[known] // the place asked for last
 }
 
 func (e *Engine) compile(r *policy.Route, s shared) *chain {
@@ -125,6 +130,9 @@ func takeSlot(s shared, next CallFunc) CallFunc {
 			left, late = pool, nil
 		}
 		waited, err := s.slots.acquire(ctx, c.req.Caller, left)
+		if waited > 0 {
+			c.waits = append(c.waits, Wait{For: telemetry.WaitQueue, Start: time.Now().Add(-waited), Took: waited, Err: faultOf(err)})
+		}
 		if err != nil {
 			f := fault.From(err)
 			if f.Kind == fault.PoolTimeout && late != nil {

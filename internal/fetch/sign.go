@@ -132,7 +132,9 @@ func (e *Engine) sign(r *policy.Route, next TryFunc) TryFunc {
 		}
 		o.Before = t.hop.challenge.before
 		t.entry.Credential = cred.Name
-		if err := signer.Sign(ctx, o); err != nil {
+		err = signer.Sign(ctx, o)
+		t.call.waitedFor(o.Waited, cred.Name, err)
+		if err != nil {
 			return nil, err
 		}
 		if o.Name != "" {

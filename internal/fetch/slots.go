@@ -240,3 +240,17 @@ func (s *slotsOf) prune(keep map[string]bool) {
 		}
 	}
 }
+
+// state tells how many calls wait for the upstream, and how many are in flight;
+// limited is false where it has no limit.
+func (s *slotsOf) state(upstream string) (waiting, held int, limited bool) {
+	s.mu.Lock()
+	one := s.by[upstream]
+	s.mu.Unlock()
+	if one == nil {
+		return 0, 0, false
+	}
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	return one.waiting, one.held, one.concurrent > 0
+}

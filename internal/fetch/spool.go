@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"context"
 	"io"
 	"maps"
 	"net/http"
@@ -34,15 +35,15 @@ var _ Upload = (*spool)(nil)
 
 // newStream begins a call whose body is handed on as it comes. The spool is nil
 // where nothing is uploaded.
-func (e *Engine) newStream(req *Request) (*Call, *spool) {
+func (e *Engine) newStream(ctx context.Context, req *Request) (*Call, *spool) {
 	up, ok := req.Body.(Upload)
 	if !ok {
-		return e.newCall(req, false), nil
+		return e.newCall(ctx, req, false), nil
 	}
 	s := &spool{Upload: up, settled: make(chan struct{}), kept: kept{all: &e.spooled}}
 	own := *req
 	own.Body = s
-	s.call = e.newCall(&own, false)
+	s.call = e.newCall(ctx, &own, false)
 	return s.call, s
 }
 

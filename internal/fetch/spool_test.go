@@ -316,7 +316,7 @@ func newSpool(t *testing.T, u Upload, limit string) *spool {
 	e := newEngine(t, spooling(10, limit, "min: 10"))
 	req := request(t, "PUT", "http://127.0.0.1:1/")
 	req.Body = u
-	c, s := e.newStream(req)
+	c, s := e.newStream(t.Context(), req)
 	if err := c.begin(t.Context()); err != nil {
 		t.Fatal(err)
 	}

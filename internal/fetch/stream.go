@@ -37,7 +37,7 @@ type Live struct {
 // and attempt clocks stand still: the idle clock, the stream_total clock and ctx
 // hold. The Live is nil on failure; the Response says what was tried.
 func (e *Engine) Open(ctx context.Context, req *Request) (*Live, *Response, error) {
-	c, kept := e.newStream(req)
+	c, kept := e.newStream(ctx, req)
 	res, err := c.run(ctx)
 	if err != nil {
 		kept.end()

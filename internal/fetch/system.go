@@ -10,6 +10,7 @@ import (
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
 	"github.com/fetchsvc/fetchsvc/internal/target"
+	"github.com/fetchsvc/fetchsvc/internal/telemetry"
 )
 
 // DoSystem is Do for a call of our own to a system upstream of the policy, such as
@@ -18,9 +19,23 @@ import (
 func (e *Engine) DoSystem(ctx context.Context, upstream string, req *Request) (*Response, error) {
 	own := *req
 	own.Caller, own.Claims = policy.System, nil
-	c := e.newCall(&own, true)
+	c := e.newCall(telemetry.WithTrace(ctx, e.ownTrace(ctx)), &own, true)
 	c.system = upstream
 	return c.do(ctx)
+}
+
+// ownTrace is the trace of a call of our own: that of the work which it is for, where
+// there is such, else a new one.
+func (e *Engine) ownTrace(ctx context.Context) *telemetry.Trace {
+	work := telemetry.TraceFrom(ctx)
+	if work == nil {
+		work = telemetry.NewTrace()
+	}
+	t := work.Begin()
+	if t == work && len(t.Links) == 0 && e.sample != nil {
+		t.Sampled = e.sample(t.ID, false, false)
+	}
+	return t
 }
 
 // Document gives the body of what u has, of a system upstream, and how long it may

@@ -27,6 +27,11 @@ const (
 	Resume
 )
 
+// String is the word that telemetry has for it.
+func (r Reason) String() string {
+	return [...]string{"", "first", "retry", "resend", "challenge", "resume"}[r]
+}
+
 // tries is what a call knows across its attempts: the clock, the counters, the
 // ledger.
 type tries struct {
@@ -44,7 +49,9 @@ type tries struct {
 	// before is what the next attempt waited, and why.
 	before pause
 	// head is what answered the last attempt, also if its body failed; nil: nothing.
-	head *http.Response
+	// headAt is when.
+	head   *http.Response
+	headAt time.Time
 }
 
 // pause is a wait between attempts.

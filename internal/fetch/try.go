@@ -9,6 +9,7 @@ import (
 	"github.com/fetchsvc/fetchsvc/internal/egress"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
+	"github.com/fetchsvc/fetchsvc/internal/telemetry"
 )
 
 // Try is one request on the wire: the hop it belongs to, the request made for
@@ -41,6 +42,8 @@ func (t *Try) open(reason Reason) {
 	*t.entry = Attempt{
 		Number: len(*ledger) + 1, Hop: t.hop.index, Reason: reason, Start: t.wire.start,
 		Method: t.hop.method, URL: t.hop.url, Upstream: t.hop.upstream.Name,
+		Route: t.hop.route.Name, Template: t.hop.template, Place: t.hop.chain.placeOf(t.hop.upstream, t.hop.url),
+		Span: telemetry.NewSpanID(),
 	}
 	*ledger = append(*ledger, t.entry)
 }
@@ -69,9 +72,31 @@ func (e *Engine) headers(_ *policy.Route, next TryFunc) TryFunc {
 		if _, given := r.Header["User-Agent"]; !given {
 			r.Header["User-Agent"] = e.userAgent
 		}
+		t.tell(r)
 		t.attachBody(r)
 		t.request, t.entry.Header, t.entry.Length = r, r.Header, r.ContentLength
 		return next(ctx, t)
+	}
+}
+
+// tell has the upstream know of the trace, as far as policy says so. What the caller
+// wrote into these headers itself gives way.
+func (t *Try) tell(r *http.Request) {
+	up, tr := t.hop.upstream, t.call.trace
+	if up.Trace.Propagate == policy.PropagateNone {
+		return
+	}
+	r.Header["Traceparent"] = []string{tr.Traceparent(t.entry.Span, t.call.sampled)}
+	delete(r.Header, "Tracestate")
+	if tr.State != "" {
+		r.Header["Tracestate"] = []string{tr.State}
+	}
+	if up.Trace.Propagate != policy.PropagateAll {
+		return
+	}
+	delete(r.Header, "Baggage")
+	if tr.Baggage != "" {
+		r.Header["Baggage"] = []string{tr.Baggage}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http/httptrace"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fetchsvc/fetchsvc/internal/egress"
@@ -35,13 +36,18 @@ type wire struct {
 	untaken bool // what took it said that it took nothing
 	wanted  int  // how often the transport looked for a connection
 
+	connecting *atomic.Int64 // where it counts while it waits for a connection
+	waiting    bool          // it does
+	ended      bool          // the try is over: what comes now is nobody's
+
 	headDue  *time.Timer // the first_byte clock; nil: off
 	headTime time.Duration
 	headDone bool
 }
 
 // watch arms the hooks.
-func (w *wire) watch(ctx context.Context, connect time.Duration) context.Context {
+func (w *wire) watch(ctx context.Context, connect time.Duration, connecting *atomic.Int64) context.Context {
+	w.connecting = connecting
 	w.trace.GetConn = w.onWant
 	w.trace.GotConn = w.onConn
 	w.trace.WroteHeaders = w.onHeaders
@@ -59,6 +65,7 @@ func (w *wire) onWant(string) {
 	w.mu.Lock()
 	w.wanted++
 	churn := w.wanted > mostWanted
+	w.waits(true)
 	w.mu.Unlock()
 	if churn {
 		w.onChurn()
@@ -77,6 +84,11 @@ func (w *wire) onConn(info httptrace.GotConnInfo) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.waits(false)
+	if !w.ended {
+		egress.Release(w.conn)
+		egress.Use(info.Conn)
+	}
 	w.gotConn, w.conn, w.reused = time.Now(), info.Conn, info.Reused
 	w.wroteHeads, w.wroteAll, w.firstByte, w.untaken = false, time.Time{}, time.Time{}, false
 	w.written, w.exclusive = egress.Written(info.Conn)
@@ -86,6 +98,33 @@ func (w *wire) onConn(info httptrace.GotConnInfo) {
 	if a := info.Conn.RemoteAddr(); a != nil {
 		w.address = a.String()
 	}
+}
+
+// waits counts the try among those that wait for a connection, or no more. The lock is
+// held.
+func (w *wire) waits(now bool) {
+	now = now && !w.ended
+	switch {
+	case now == w.waiting:
+		return
+	case now:
+		w.connecting.Add(1)
+	default:
+		w.connecting.Add(-1)
+	}
+	w.waiting = now
+}
+
+// over ends what the try holds: nothing of what the transport goes on with is its.
+func (w *wire) over() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended {
+		return
+	}
+	w.waits(false)
+	w.ended = true
+	egress.Release(w.conn)
 }
 
 func (w *wire) onHeaders() {
@@ -201,7 +240,7 @@ func (w *wire) observe(a *Attempt, end time.Time) {
 	}
 	if !w.firstByte.IsZero() {
 		if !w.wroteAll.IsZero() {
-			a.Timings.FirstByte = max(w.firstByte.Sub(w.wroteAll), 0)
+			a.Timings.FirstByte = max(w.firstByte.Sub(w.wroteAll), 1) // it came, though the hooks may run the other way round
 		}
 		a.Timings.Body = end.Sub(w.firstByte)
 	}

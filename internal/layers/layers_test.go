@@ -15,7 +15,7 @@ var floor = map[string]int{
 	"policy": 1, "secret": 1, "content": 1,
 	"auth": 2, "egress": 2, "identity": 2,
 	"fetch":     3,
-	"operation": 4, "aigw": 4, "delivery": 4, "audit": 4,
+	"operation": 4, "aigw": 4, "delivery": 4, "audit": 4, "signals": 4,
 	"server": 5,
 }
 
@@ -23,7 +23,7 @@ var floor = map[string]int{
 // what they like; only tests, each other and cmd import them.
 var tool = map[string]bool{
 	"protodeps": true, "openapigen": true, "bench": true,
-	"testpeer": true, "layers": true, "contract": true, "streamtest": true, "memtest": true, "faulttest": true, "ssrftest": true, "hostiletest": true, "canarytest": true, "doortest": true,
+	"testpeer": true, "layers": true, "contract": true, "streamtest": true, "memtest": true, "faulttest": true, "ssrftest": true, "hostiletest": true, "canarytest": true, "doortest": true, "oteltest": true, "promtest": true, "collectortest": true,
 }
 
 // violation says why the package in directory from must not import the one in

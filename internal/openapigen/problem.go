@@ -51,6 +51,7 @@ func (f *face) problem() object {
 			{"retry_after", append(durationSchema(), member{"description", "How long to wait before trying again."})},
 			{"upstream_status", object{{"type", "integer"}, {"minimum", 100}, {"maximum", 999},
 				{"description", "The upstream's status, where fail_on_status made it an error."}}},
+			{"trace_id", object{{"type", "string"}, {"pattern", "^[0-9a-f]{32}$"}, {"description", "The trace of the call, as logs and tracing have it."}}},
 			{"errors", array(violation, "The faults of the request.")},
 			{"attempts", array(ref("Attempt"), "The attempts that were made, oldest first.")},
 			{"history", array(ref("Hop"), "The redirects that were followed, oldest first.")},

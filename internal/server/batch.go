@@ -10,6 +10,7 @@ import (
 
 	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
+	"github.com/fetchsvc/fetchsvc/internal/telemetry"
 )
 
 // defaultBatchTotal bounds a batch whose caller sets no deadline.
@@ -84,13 +85,19 @@ func (b *batch) work(ctx context.Context, concurrency int) {
 
 func (b *batch) answer(ctx context.Context, i int) *fetchsvcv1.FetchBatchResponse {
 	out := &fetchsvcv1.FetchBatchResponse{Index: proto.Int32(int32(i))}
+	start := time.Now()
+	ctx = telemetry.WithTrace(ctx, telemetry.TraceFrom(ctx).Child())
 	res, err := b.call(ctx, i)
 	if err == nil {
 		out.Result = &fetchsvcv1.FetchBatchResponse_Response{Response: res}
 		return out
 	}
 	b.service.refused.tell(ctx, fetchsvcv1.FetchService_FetchBatch_FullMethodName, err)
-	st, _ := status.FromError(asFailure(err))
+	f := asFailure(err).in(ctx)
+	if f.tried == nil {
+		b.service.signals.Refused(ctx, callerOf(ctx).name, i, start, f.fault)
+	}
+	st, _ := status.FromError(f)
 	out.Result = &fetchsvcv1.FetchBatchResponse_Error{Error: st.Proto()}
 	return out
 }
@@ -110,7 +117,7 @@ func (b *batch) call(ctx context.Context, i int) (res *fetchsvcv1.FetchResponse,
 	if err := b.service.check(item); err != nil {
 		return nil, err
 	}
-	return b.service.Fetch(ctx, item)
+	return b.service.fetch(ctx, item, i)
 }
 
 // mayBegin says why an item is not begun any more; waited is what it waited for, as

@@ -16,6 +16,7 @@ import (
 	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/fetch"
+	"github.com/fetchsvc/fetchsvc/internal/telemetry"
 )
 
 // domain is google.rpc.ErrorInfo.domain of every error.
@@ -29,6 +30,16 @@ type failure struct {
 	tried *fetch.Response
 	// over is the limit that the caller is over; nil: none.
 	over *overLimit
+	// trace is the id of the trace that has the call; empty: it has none.
+	trace string
+}
+
+// in notes the trace that the failure is of.
+func (f *failure) in(ctx context.Context) *failure {
+	if t := telemetry.TraceFrom(ctx); t != nil {
+		f.trace = t.ID.String()
+	}
+	return f
 }
 
 func (f *failure) Error() string { return f.fault.Error() }
@@ -123,6 +134,9 @@ func (f *failure) info() *errdetails.ErrorInfo {
 	}}
 	if f.fault.UpstreamStatus != 0 {
 		info.Metadata["upstream_status"] = strconv.Itoa(f.fault.UpstreamStatus)
+	}
+	if f.trace != "" {
+		info.Metadata["trace_id"] = f.trace
 	}
 	return info
 }

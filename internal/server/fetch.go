@@ -3,12 +3,11 @@ package server
 import (
 	"context"
 
-	"go.opentelemetry.io/otel/trace"
-
 	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/fetch"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
+	"github.com/fetchsvc/fetchsvc/internal/signals"
 )
 
 // anonymous is who has not proved who it is.
@@ -18,7 +17,8 @@ const anonymous = policy.Anonymous
 type fetchService struct {
 	fetchsvcv1.UnimplementedFetchServiceServer
 	engine *fetch.Engine
-	tracer trace.Tracer
+	// signals is told of items that never came to the engine.
+	signals *signals.Signals
 	// check holds a message's constraints; a batch's items are checked one by one.
 	check func(any) error
 	// refused is told of items that never came to the engine.
@@ -29,12 +29,17 @@ type fetchService struct {
 
 // Fetch makes one call.
 func (s *fetchService) Fetch(ctx context.Context, in *fetchsvcv1.FetchRequest) (*fetchsvcv1.FetchResponse, error) {
+	return s.fetch(ctx, in, 0)
+}
+
+// fetch makes one call, alone or as an item of a batch.
+func (s *fetchService) fetch(ctx context.Context, in *fetchsvcv1.FetchRequest, item int) (*fetchsvcv1.FetchResponse, error) {
 	req, err := buildRequest(in, callerOf(ctx))
 	if err != nil {
 		return nil, err
 	}
+	req.Item = item
 	res, err := s.engine.Do(ctx, req)
-	attemptSpans(ctx, s.tracer, res)
 	if err != nil {
 		return nil, &failure{fault: fault.From(err), tried: res}
 	}

@@ -7,7 +7,6 @@ import (
 	"runtime/debug"
 
 	"buf.build/go/protovalidate"
-	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
@@ -15,7 +14,7 @@ import (
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/fetch"
 	"github.com/fetchsvc/fetchsvc/internal/identity"
-	"github.com/fetchsvc/fetchsvc/internal/telemetry"
+	"github.com/fetchsvc/fetchsvc/internal/signals"
 )
 
 // interceptors are what every RPC runs through, whichever door it came by,
@@ -23,9 +22,10 @@ import (
 // find out who calls, hold the caller to its limits, check the message.
 type interceptors struct {
 	log       *slog.Logger
-	tracer    trace.Tracer // nil: no spans
-	verifier  Verifier     // nil: everyone is anonymous
-	tls       *TLS         // nil: there are no client certificates
+	signals   *signals.Signals // nil: nobody is told
+	methods   map[string]bool  // what there is, with the slash before it
+	verifier  Verifier         // nil: everyone is anonymous
+	tls       *TLS             // nil: there are no client certificates
 	engine    *fetch.Engine
 	validator protovalidate.Validator
 	loopToken string // empty: nothing comes back
@@ -41,7 +41,7 @@ func newInterceptors(cfg Config) (*interceptors, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &interceptors{log: cfg.Log, tracer: cfg.Tracer, verifier: cfg.Verifier, tls: cfg.TLS, engine: cfg.Engine, refused: cfg.Refused, loopToken: cfg.LoopToken, validator: v}
+	i := &interceptors{log: cfg.Log, signals: cfg.Signals, verifier: cfg.Verifier, tls: cfg.TLS, engine: cfg.Engine, refused: cfg.Refused, loopToken: cfg.LoopToken, validator: v}
 	if cfg.Engine != nil {
 		i.limits = newCallerLimits(cfg.Engine.Snapshot)
 	}
@@ -73,10 +73,10 @@ func (i *interceptors) stream(srv any, ss grpc.ServerStream, info *grpc.StreamSe
 // around is what both have in common.
 func (i *interceptors) around(ctx context.Context, method string, run func(context.Context) error) (err error) {
 	ctx, given := takeMetadata(ctx)
-	var span trace.Span
-	if i.tracer != nil {
-		ctx, span = startSpan(ctx, i.tracer, method)
-		defer func() { endSpan(span, err) }()
+	var rpc *signals.RPC
+	if !open(method) { // a load balancer's question is no news
+		ctx, rpc = i.begin(ctx, method)
+		defer func() { end(rpc, err) }()
 	}
 	defer func() {
 		if p := recover(); p != nil {
@@ -93,10 +93,8 @@ func (i *interceptors) around(ctx context.Context, method string, run func(conte
 		return i.leave(ctx, method, err)
 	}
 	callerOf(ctx).rpc = method[1:]
-	if span != nil {
-		span.SetAttributes(telemetry.Caller.String(callerOf(ctx).name))
-	}
 	if !open(method) {
+		rpc.Caller = callerOf(ctx).name
 		seat, err := i.limits.enter(callerOf(ctx), method)
 		if err != nil {
 			return i.leave(ctx, method, err)
@@ -127,7 +125,7 @@ func (s checkedStream) RecvMsg(m any) error {
 // leave gives an error its kind on its way out, and logs defects: the caller is
 // told of them without their cause.
 func (i *interceptors) leave(ctx context.Context, method string, err error) error {
-	f := asFailure(err)
+	f := asFailure(err).in(ctx)
 	i.refused.tell(ctx, method, f)
 	if f.fault.Kind == fault.Internal {
 		i.log.Error("internal error", "rpc.method", method, "error", f.Error())

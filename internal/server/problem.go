@@ -26,6 +26,7 @@ type problem struct {
 	GRPCCode       string            `json:"grpc_code"`
 	RetryAfter     string            `json:"retry_after,omitempty"`
 	UpstreamStatus int               `json:"upstream_status,omitempty"`
+	TraceID        string            `json:"trace_id,omitempty"`
 	Errors         []fieldProblem    `json:"errors,omitempty"`
 	Attempts       []json.RawMessage `json:"attempts,omitempty"`
 	History        []json.RawMessage `json:"history,omitempty"`
@@ -46,6 +47,7 @@ func newProblem(f *failure) problem {
 		Type: errorsPage + strings.ToLower(string(f.fault.Kind)), Title: r.title, Status: r.http, Detail: strings.ToValidUTF8(f.fault.Message, "\uFFFD"),
 		Reason: string(f.fault.Kind), Source: string(r.source), ProxyError: r.proxyError,
 		SafeToRetry: f.fault.SafeToRetry, GRPCCode: codeNames[codeOf(f.fault)], UpstreamStatus: f.fault.UpstreamStatus,
+		TraceID: f.trace,
 	}
 	if d := f.fault.RetryAfter; d > 0 {
 		p.RetryAfter = strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s"

@@ -16,7 +16,7 @@ import (
 )
 
 // newREST makes the REST door: the gateway over cc, and the pages beside it.
-func newREST(cc *inproc, ready *atomic.Bool) (http.Handler, error) {
+func newREST(cc *inproc, ready *atomic.Bool, metrics http.Handler) (http.Handler, error) {
 	gw := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, newJSONCodec()),
 		runtime.WithIncomingHeaderMatcher(incomingHeader),
@@ -47,6 +47,9 @@ func newREST(cc *inproc, ready *atomic.Bool) (http.Handler, error) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(api.OpenAPI)
 	})
+	if metrics != nil {
+		mux.Handle("GET /metrics", metrics)
+	}
 	docs := swgui.New("fetchsvc", "/openapi.json", "/docs/")
 	mux.Handle("GET /docs/", docs)
 	mux.Handle("GET /docs", http.RedirectHandler("/docs/", http.StatusMovedPermanently))
@@ -91,11 +94,13 @@ func (i *interceptors) turnAway(ctx context.Context, err error) error {
 }
 
 func (i *interceptors) turnAwayFrom(ctx context.Context, method string, err error) error {
-	if i.tracer != nil {
-		_, span := startSpan(serverContext(ctx), i.tracer, method)
-		defer endSpan(span, err)
+	ctx, rpc := i.begin(serverContext(ctx), method)
+	if c, known := knownCaller(ctx); known {
+		rpc.Caller = c.name
 	}
-	return i.leave(ctx, method, err)
+	err = i.leave(ctx, method, err)
+	end(rpc, err)
+	return err
 }
 
 // calls prepares a request for the gateway.

@@ -16,7 +16,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
@@ -27,6 +26,7 @@ import (
 	fetchsvcv1 "github.com/fetchsvc/fetchsvc/gen/fetchsvc/v1"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/fetch"
+	"github.com/fetchsvc/fetchsvc/internal/signals"
 )
 
 // Config is what a Server is made of.
@@ -42,8 +42,10 @@ type Config struct {
 	// Names are what the REST door may be called beside its address, and what its
 	// certificate says.
 	Names []string
-	// Tracer makes the spans of calls and attempts; nil: none are made.
-	Tracer trace.Tracer
+	// Signals is told of each RPC; nil: nobody is.
+	Signals *signals.Signals
+	// Metrics answers GET /metrics; nil: there is no such page.
+	Metrics http.Handler
 	// Refused is told of each call that never came to the engine, such as one without
 	// identity; nil: nobody is.
 	Refused func(ctx context.Context, rpc string, f *fault.Error)
@@ -132,12 +134,13 @@ func New(cfg Config) (*Server, error) {
 	)
 	cc := &inproc{interceptors: shared}
 	for _, door := range []grpc.ServiceRegistrar{earlyRegistrar{s.grpc, shared, clocks}, cc} {
-		fetchsvcv1.RegisterFetchServiceServer(door, &fetchService{engine: cfg.Engine, tracer: cfg.Tracer, check: shared.check, refused: cfg.Refused, panicked: shared.panicked})
+		fetchsvcv1.RegisterFetchServiceServer(door, &fetchService{engine: cfg.Engine, signals: cfg.Signals, check: shared.check, refused: cfg.Refused, panicked: shared.panicked})
 		fetchsvcv1.RegisterPolicyServiceServer(door, newPolicyService(cfg))
 	}
 	healthv1.RegisterHealthServer(earlyRegistrar{s.grpc, shared, clocks}, watchedHealth{s.health})
 	reflection.Register(s.grpc)
-	pages, err := newREST(cc, &s.ready)
+	shared.methods = methodsOf(s.grpc)
+	pages, err := newREST(cc, &s.ready, cfg.Metrics)
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}

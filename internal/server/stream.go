@@ -21,7 +21,6 @@ func (s *fetchService) Stream(st fetchsvcv1.FetchService_StreamServer) error {
 	}
 	live, tried, err := s.engine.Open(st.Context(), req)
 	if err != nil {
-		attemptSpans(st.Context(), s.tracer, tried)
 		return &failure{fault: fault.From(err), tried: tried}
 	}
 	defer live.Close()
@@ -34,7 +33,6 @@ func (s *fetchService) Stream(st fetchsvcv1.FetchService_StreamServer) error {
 		live.Abandon(err)
 	}
 	res := live.End()
-	attemptSpans(st.Context(), s.tracer, res)
 	if err != nil {
 		f := *fault.From(err)
 		f.Message += fmt.Sprintf(" (%d bytes of the body had been handed on)", live.Total())

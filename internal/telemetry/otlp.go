@@ -2,29 +2,81 @@ package telemetry
 
 import (
 	"context"
-	"fmt"
-	"os"
+	"strings"
 
+	"go.opentelemetry.io/otel/exporters/otlp/otlplog/otlploggrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlplog/otlploghttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// newExporter makes the exporter that the environment names. It reaches the
-// collector by itself, past the egress guard: the address is the operator's own.
-func newExporter(ctx context.Context) (sdktrace.SpanExporter, string, error) {
-	protocol := os.Getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
-	if protocol == "" {
-		protocol = os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL")
+// The exporters read the variables themselves, from the process. They reach the
+// collector by themselves, past the egress guard: the address is the operator's own.
+
+func (e environment) traceExporter(ctx context.Context) (sdktrace.SpanExporter, error) {
+	grpc, fallback := e.collector("TRACES")
+	switch {
+	case grpc && fallback != "":
+		return otlptracegrpc.New(ctx, otlptracegrpc.WithEndpointURL(fallback))
+	case grpc:
+		return otlptracegrpc.New(ctx)
+	case fallback != "":
+		return otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(fallback+"/v1/traces"))
 	}
-	switch protocol {
-	case "", "http/protobuf":
-		e, err := otlptracehttp.New(ctx)
-		return e, "http/protobuf", err
-	case "grpc":
-		e, err := otlptracegrpc.New(ctx)
-		return e, "grpc", err
-	default:
-		return nil, "", fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL=%s is not served: use grpc or http/protobuf", protocol)
+	return otlptracehttp.New(ctx)
+}
+
+func (e environment) metricExporter(ctx context.Context) (sdkmetric.Exporter, error) {
+	grpc, fallback := e.collector("METRICS")
+	switch {
+	case grpc && fallback != "":
+		return otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithEndpointURL(fallback))
+	case grpc:
+		return otlpmetricgrpc.New(ctx)
+	case fallback != "":
+		return otlpmetrichttp.New(ctx, otlpmetrichttp.WithEndpointURL(fallback+"/v1/metrics"))
 	}
+	return otlpmetrichttp.New(ctx)
+}
+
+func (e environment) logExporter(ctx context.Context) (sdklog.Exporter, error) {
+	grpc, fallback := e.collector("LOGS")
+	switch {
+	case grpc && fallback != "":
+		return otlploggrpc.New(ctx, otlploggrpc.WithEndpointURL(fallback))
+	case grpc:
+		return otlploggrpc.New(ctx)
+	case fallback != "":
+		return otlploghttp.New(ctx, otlploghttp.WithEndpointURL(fallback+"/v1/logs"))
+	}
+	return otlploghttp.New(ctx)
+}
+
+// collector says how a signal goes out, and where to if no variable says it: the
+// standard's default is plaintext, that of the exporters is TLS.
+func (e environment) collector(signal string) (grpc bool, fallback string) {
+	grpc = e.protocol(signal) == "grpc"
+	if _, endpoint := e.otlp(signal, "ENDPOINT"); endpoint != "" {
+		return grpc, ""
+	}
+	scheme, port := "http", "4318"
+	if _, insecure := e.otlp(signal, "INSECURE"); strings.EqualFold(insecure, "false") {
+		scheme = "https"
+	}
+	if grpc {
+		port = "4317"
+	}
+	return grpc, scheme + "://localhost:" + port
+}
+
+func (e environment) protocol(signal string) string {
+	if _, p := e.otlp(signal, "PROTOCOL"); p != "" {
+		return p
+	}
+	return "http/protobuf"
 }

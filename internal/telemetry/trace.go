@@ -32,6 +32,7 @@ type Trace struct {
 	// Links are what caused it without being its parent.
 	Links []trace.Link
 
+	above *Trace      // whose Child it is; nil: nobody's
 	begun atomic.Bool // its own span was taken by a call: see Begin
 	kept  atomic.Bool
 }
@@ -41,7 +42,7 @@ func NewTrace() *Trace { return &Trace{ID: newTraceID(), Span: NewSpanID()} }
 
 // Child gives the Trace of a part of t: the same trace, another span.
 func (t *Trace) Child() *Trace {
-	return &Trace{ID: t.ID, Span: NewSpanID(), Parent: t.Span, State: t.State, Baggage: t.Baggage, Sampled: t.Sampled}
+	return &Trace{above: t, ID: t.ID, Span: NewSpanID(), Parent: t.Span, State: t.State, Baggage: t.Baggage, Sampled: t.Sampled}
 }
 
 // Begin says that the work which t was made for begins: the first to ask has t
@@ -53,8 +54,12 @@ func (t *Trace) Begin() *Trace {
 	return t.Child()
 }
 
-// Keep says that spans of t are written, so that the one above them has to be too.
-func (t *Trace) Keep() { t.kept.Store(true) }
+// Keep says that spans of t are written, so that those above them have to be too.
+func (t *Trace) Keep() {
+	for ; t != nil; t = t.above {
+		t.kept.Store(true)
+	}
+}
 
 // Kept says whether any are.
 func (t *Trace) Kept() bool { return t.kept.Load() }

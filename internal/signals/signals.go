@@ -1,0 +1,148 @@
+// Package signals tells telemetry of what happened: finished calls and RPCs become
+// spans and metrics here.
+//
+// Spans are built once a call is over, from its ledger, and only if they are kept: a
+// call that nobody will look at pays for two ids. Metrics have the words of policy as
+// labels, never one that a caller can invent.
+package signals
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/fetchsvc/fetchsvc/internal/fault"
+	"github.com/fetchsvc/fetchsvc/internal/fetch"
+	"github.com/fetchsvc/fetchsvc/internal/telemetry"
+)
+
+// Sink is where spans go. *telemetry.Telemetry is one.
+type Sink interface {
+	// Tracing says whether spans go anywhere.
+	Tracing() bool
+	// Emit takes a span that is over.
+	Emit(telemetry.Span)
+	// Sample decides about a trace that begins.
+	Sample(id trace.TraceID, parent, sampled bool) bool
+}
+
+// Config is what Signals are made of.
+type Config struct {
+	// Sink gets the spans. Required.
+	Sink Sink
+	// Meter makes the instruments. Required; it may be one that does nothing.
+	Meter metric.Meter
+	// Now is the clock that bounds how many traces are kept. Default: time.Now.
+	Now func() time.Time
+}
+
+// Signals tells telemetry of calls and RPCs. Safe for concurrent use. The nil one
+// tells nobody.
+type Signals struct {
+	sink    Sink
+	meters  *meters
+	tail    tail
+	tracing bool
+}
+
+// New makes Signals.
+func New(cfg Config) (*Signals, error) {
+	m, err := newMeters(cfg.Meter)
+	if err != nil {
+		return nil, err
+	}
+	now := cfg.Now
+	if now == nil {
+		now = time.Now
+	}
+	return &Signals{sink: cfg.Sink, meters: m, tail: newTail(now), tracing: cfg.Sink.Tracing()}, nil
+}
+
+// Finished observes a call that is over.
+func (s *Signals) Finished(ctx context.Context, f *fetch.Finished) {
+	if s == nil {
+		return
+	}
+	rpc := rpcFrom(ctx)
+	if rpc != nil && rpc.Trace != f.Trace {
+		rpc = nil // an item of a batch: it has a span of its own
+	}
+	kept := s.keeps(f)
+	if kept != "" {
+		s.write(f, rpc)
+		s.meters.kept(kept)
+	}
+	if rpc != nil {
+		rpc.call(f)
+	}
+	s.meters.call(f, kept != "")
+}
+
+// keeps says why the spans of a call are written; empty: they are not.
+func (s *Signals) keeps(f *fetch.Finished) string {
+	switch {
+	case !s.tracing:
+		return ""
+	case f.Sampled:
+		return keptSampled
+	case f.Tracing.KeepFailed && failed(f):
+		return s.late(keptFailed, f.Err != nil && refused(f.Err.Kind))
+	case f.Tracing.KeepSlower > 0 && headTime(f) > f.Tracing.KeepSlower:
+		return s.late(keptSlow, false)
+	}
+	return ""
+}
+
+// late is the decision to keep what was not sampled, within its bounds.
+func (s *Signals) late(why string, refusal bool) string {
+	if !s.tail.admit(refusal) {
+		s.meters.dropped()
+		return ""
+	}
+	return why
+}
+
+// Why a trace is kept.
+const (
+	keptSampled = "sampled"
+	keptFailed  = "failed"
+	keptSlow    = "slow"
+)
+
+// failed says that a call came to nothing, for which its caller is not to blame.
+func failed(f *fetch.Finished) bool {
+	if f.Err != nil {
+		return f.Err.Kind != fault.Cancelled
+	}
+	return f.Response.Status >= 500
+}
+
+// headTime is how long the caller waited for something to come.
+func headTime(f *fetch.Finished) time.Duration {
+	if f.Streamed && !f.Head.IsZero() {
+		return f.Head.Sub(f.Start)
+	}
+	return f.Response.Elapsed
+}
+
+// refused says that a failure of kind k is a refusal: those who bring it about can do
+// so as often as they like.
+func refused(k fault.Kind) bool {
+	switch k {
+	case fault.PolicyDenied, fault.AddressDenied, fault.NotGranted, fault.Unauthenticated, fault.ForeignOrigin,
+		fault.LoopDetected, fault.RateLimited, fault.TooManyCalls, fault.ShuttingDown, fault.InvalidRequest,
+		fault.RequestTooLarge, fault.NotFound, fault.MethodNotAllowed, fault.Unimplemented:
+		return true
+	}
+	return false
+}
+
+// outcome is a word for how a call ended.
+func outcome(err *fault.Error) string {
+	if err == nil {
+		return telemetry.Answered
+	}
+	return string(err.Kind)
+}
