@@ -37,12 +37,12 @@ gen: .build/tools/buf .build/tools/proto ## Generate gen/ and api/ from proto/
 	rm -rf $@
 	go run ./internal/protodeps $@
 
-# What the tests run and compare with: Debian's Python clients and proxies. Where
-# they are missing and cannot be installed, those tests say so and are skipped.
+# What the tests run and compare with: Debian's Python clients, proxies and Prometheus.
+# Where they are missing and cannot be installed, those tests say so and are skipped.
 PEERS := python3-grpcio python3-protobuf python3-requests \
-	protobuf-compiler protobuf-compiler-grpc squid microsocks dante-server
+	protobuf-compiler protobuf-compiler-grpc squid microsocks dante-server prometheus
 
-.build/peers:
+.build/peers: Makefile
 	@mkdir -p .build
 	@if dpkg -s $(PEERS) >/dev/null 2>&1; then touch $@; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

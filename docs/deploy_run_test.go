@@ -37,6 +37,7 @@ func TestDeploymentServes(t *testing.T) {
 	files := map[string]string{
 		"tls/tls.crt": string(chain), "tls/tls.key": string(private), "tls/ca.crt": string(ca.PEM()),
 		"secrets/github-token": "a-token", "secrets/reports-key-sha256": hex.EncodeToString(key[:]) + "\n",
+		"secrets/prometheus-key-sha256": strings.Repeat("0f", 32) + "\n",
 	}
 	for name, text := range only[configMap](t, "configmap.yaml").Data {
 		files["policy/"+name] = strings.ReplaceAll(text, mountPoint, dir)

@@ -5,8 +5,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/fetchsvc/fetchsvc/internal/fault"
@@ -65,7 +68,7 @@ func tlsFault(ctx context.Context, err error, host string, limit time.Duration) 
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return fault.Wrap(fault.TLSCertExpired, err, "the certificate of "+host+" is out of date: "+validity(invalid.Cert))
 	case errors.As(err, &name):
-		return fault.Wrap(fault.TLSCertName, err, "the certificate of the server at "+host+" is for other names")
+		return fault.Wrap(fault.TLSCertName, err, "the certificate of the server at "+host+" is for other names"+namesOf(name.Certificate))
 	case errors.Is(err, errPin):
 		return fault.Wrap(fault.TLSCertUntrusted, err, "no public key in the certificate chain of "+host+" matches a pin of the policy (spki_pins)")
 	case errors.As(err, &weak):
@@ -83,6 +86,25 @@ func tlsFault(ctx context.Context, err error, host string, limit time.Duration) 
 	default:
 		return fault.Wrap(fault.TLSHandshake, err, "the TLS handshake with "+host+" failed: "+err.Error())
 	}
+}
+
+// namesOf are some of those that c is for. Whoever made it chose them.
+func namesOf(c *x509.Certificate) string {
+	const most, longest = 3, 64
+	if c == nil || len(c.DNSNames) == 0 {
+		return ""
+	}
+	var some []string
+	for _, name := range c.DNSNames[:min(len(c.DNSNames), most)] {
+		if len(name) > longest {
+			name = name[:longest] + "…"
+		}
+		some = append(some, strconv.Quote(name))
+	}
+	if len(c.DNSNames) > most {
+		some = append(some, fmt.Sprintf("%d more", len(c.DNSNames)-most))
+	}
+	return ": " + strings.Join(some, ", ")
 }
 
 func validity(c *x509.Certificate) string {

@@ -56,13 +56,13 @@ func TestMetricsPage(t *testing.T) {
 	if l := h[0].GetLabel(); len(l) != 1 || l[0].GetName() != "fetchsvc_upstream" || l[0].GetValue() != "a.b" {
 		t.Errorf("its labels are %v", l)
 	}
-	for _, name := range []string{"go_memory_used_bytes", "go_goroutine_count", "process_cpu_seconds_total", "process_resident_memory_bytes", "target_info"} {
+	for _, name := range []string{"go_memory_used_bytes", "go_goroutines", "process_cpu_seconds_total", "process_resident_memory_bytes", "target_info"} {
 		if all[name] == nil {
 			t.Errorf("there is no %s", name)
 		}
 	}
 	for name := range all { // each thing once: no series of client_golang's Go collector
-		if strings.HasPrefix(name, "go_memstats_") || name == "go_goroutines" {
+		if strings.HasPrefix(name, "go_memstats_") || name == "go_goroutine_count" {
 			t.Errorf("%s is there beside OpenTelemetry's", name)
 		}
 	}

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlplog/otlploggrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlplog/otlploghttp"
@@ -13,18 +14,29 @@ import (
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 )
 
 // The exporters read the variables themselves, from the process. They reach the
 // collector by themselves, past the egress guard: the address is the operator's own.
 
+// reconnecting has gRPC look for a collector that is away every ten seconds at the
+// latest. By default it is two minutes, in which all that is exported would be lost
+// after the collector is back.
+func reconnecting() grpc.DialOption {
+	pace := backoff.DefaultConfig
+	pace.MaxDelay = 10 * time.Second
+	return grpc.WithConnectParams(grpc.ConnectParams{Backoff: pace, MinConnectTimeout: pace.MaxDelay})
+}
+
 func (e environment) traceExporter(ctx context.Context) (sdktrace.SpanExporter, error) {
-	grpc, fallback := e.collector("TRACES")
+	byGRPC, fallback := e.collector("TRACES")
 	switch {
-	case grpc && fallback != "":
-		return otlptracegrpc.New(ctx, otlptracegrpc.WithEndpointURL(fallback))
-	case grpc:
-		return otlptracegrpc.New(ctx)
+	case byGRPC && fallback != "":
+		return otlptracegrpc.New(ctx, otlptracegrpc.WithEndpointURL(fallback), otlptracegrpc.WithDialOption(reconnecting()))
+	case byGRPC:
+		return otlptracegrpc.New(ctx, otlptracegrpc.WithDialOption(reconnecting()))
 	case fallback != "":
 		return otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(fallback+"/v1/traces"))
 	}
@@ -32,12 +44,12 @@ func (e environment) traceExporter(ctx context.Context) (sdktrace.SpanExporter, 
 }
 
 func (e environment) metricExporter(ctx context.Context) (sdkmetric.Exporter, error) {
-	grpc, fallback := e.collector("METRICS")
+	byGRPC, fallback := e.collector("METRICS")
 	switch {
-	case grpc && fallback != "":
-		return otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithEndpointURL(fallback))
-	case grpc:
-		return otlpmetricgrpc.New(ctx)
+	case byGRPC && fallback != "":
+		return otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithEndpointURL(fallback), otlpmetricgrpc.WithDialOption(reconnecting()))
+	case byGRPC:
+		return otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithDialOption(reconnecting()))
 	case fallback != "":
 		return otlpmetrichttp.New(ctx, otlpmetrichttp.WithEndpointURL(fallback+"/v1/metrics"))
 	}
@@ -45,12 +57,12 @@ func (e environment) metricExporter(ctx context.Context) (sdkmetric.Exporter, er
 }
 
 func (e environment) logExporter(ctx context.Context) (sdklog.Exporter, error) {
-	grpc, fallback := e.collector("LOGS")
+	byGRPC, fallback := e.collector("LOGS")
 	switch {
-	case grpc && fallback != "":
-		return otlploggrpc.New(ctx, otlploggrpc.WithEndpointURL(fallback))
-	case grpc:
-		return otlploggrpc.New(ctx)
+	case byGRPC && fallback != "":
+		return otlploggrpc.New(ctx, otlploggrpc.WithEndpointURL(fallback), otlploggrpc.WithDialOption(reconnecting()))
+	case byGRPC:
+		return otlploggrpc.New(ctx, otlploggrpc.WithDialOption(reconnecting()))
 	case fallback != "":
 		return otlploghttp.New(ctx, otlploghttp.WithEndpointURL(fallback+"/v1/logs"))
 	}
