@@ -58,6 +58,7 @@ var fences = []string{
 // secretVariables are what the policies of the pages take from the environment.
 var secretVariables = []string{
 	"GITHUB_TOKEN=a-token-of-the-pages", "PROXY_PASSWORD=a-password-of-the-pages",
+	"PROMETHEUS_KEY=a-key-of-prometheus", "PROMETHEUS_KEY_SHA256=32dbde7be03855f5b2c55d992fa14fcd3ebe1e38c6ee090ac015903fa1d2b1bd",
 	"BILLING_KEY=a-key-of-the-pages", "BILLING_KEY_SHA256=551ea3be7b31798a8fcc617d52d883cfbf51ef3b514a9af14ba9705e97d37f6b",
 }
 
