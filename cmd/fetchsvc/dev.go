@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fetchsvc/fetchsvc/internal/policy"
+	"github.com/fetchsvc/fetchsvc/internal/telemetry"
 )
 
 //go:embed dev.yaml
@@ -53,7 +54,7 @@ type devOptions struct {
 
 func (o *devOptions) dev(ctx context.Context, out, errs io.Writer) error {
 	level := new(slog.LevelVar)
-	seen, err := observe(ctx, slog.NewTextHandler(errs, &slog.HandlerOptions{Level: level}), level)
+	seen, err := observe(ctx, telemetry.Traced(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: level})), level)
 	if err != nil {
 		return err
 	}

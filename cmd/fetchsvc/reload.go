@@ -96,13 +96,20 @@ func (r *reloader) tell(before, s *policy.Snapshot) {
 	if min(before.LogLevel, s.LogLevel) > slog.LevelInfo {
 		return
 	}
-	line := slog.NewRecord(time.Now(), slog.LevelInfo, "policy reloaded", 0)
-	line.Add("generation", s.Generation, "sha256", s.SHA256, "upstreams", len(s.Upstreams), "warnings", s.Warnings)
+	log := slog.New(loud{r.log.Handler()})
 	if s.LogLevel != before.LogLevel {
-		line.Add("log_level", s.LogLevel.String())
+		log = log.With("log_level", s.LogLevel.String())
 	}
-	_ = r.log.Handler().Handle(context.Background(), line) // as slog does
+	log.Info("policy reloaded", "generation", s.Generation, "sha256", s.SHA256,
+		"upstreams", len(s.Upstreams), "warnings", s.Warnings)
 }
+
+// loud takes lines of every level.
+type loud struct{ slog.Handler }
+
+func (loud) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l loud) WithAttrs(attrs []slog.Attr) slog.Handler { return loud{l.Handler.WithAttrs(attrs)} }
 
 // errEmpty refuses what a write that has only begun looks like, or one to a full
 // disk: in force, it would deny everything.

@@ -170,7 +170,7 @@ func (r *awsRole) fly(ctx context.Context, f *roleFlight) {
 	refused := fault.From(err)
 	refused.RetryAfter, refused.SafeToRetry = r.pause, true
 	r.failure, f.err = refused, refused
-	r.base.Log.Warn("the keys of an AWS role cannot be fetched", "credential", r.base.name, "error", err.Error())
+	r.base.Log.WarnContext(ctx, "the keys of an AWS role cannot be fetched", "credential", r.base.name, "error", err.Error())
 }
 
 // drop takes keys out of use that AWS says have ended, unless they came just now.

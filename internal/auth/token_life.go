@@ -97,13 +97,13 @@ func (l *tokenLife) fly(ctx context.Context, f *flight, subject secret.Value) {
 	defer l.mu.Unlock()
 	defer close(f.done)
 	l.flight = nil
-	f.token, f.err = l.land(t, err)
+	f.token, f.err = l.land(ctx, t, err)
 }
 
 // land puts a new token in the place of the one before, or notes why there is none.
 // A token that was refused comes back where the server is in trouble: for all anybody
 // knows it is good. The lock is held.
-func (l *tokenLife) land(t *accessToken, err error) (*accessToken, error) {
+func (l *tokenLife) land(ctx context.Context, t *accessToken, err error) (*accessToken, error) {
 	now, before := l.of.Now(), l.refused
 	switch {
 	case errors.Is(err, errClosed):
@@ -111,7 +111,7 @@ func (l *tokenLife) land(t *accessToken, err error) (*accessToken, error) {
 	case err != nil:
 		why := asNoToken(err)
 		l.of.tally.failed.Add(1)
-		l.of.failed(why)
+		l.of.failed(ctx, why)
 		l.setback.fail(now, why)
 		l.wake(l.setback.until.Sub(now))
 		l.refused = nil
@@ -123,7 +123,7 @@ func (l *tokenLife) land(t *accessToken, err error) (*accessToken, error) {
 	}
 	l.of.tally.brought.Add(1)
 	l.of.youngest.Store(&validity{t.got, t.expires})
-	l.of.worked()
+	l.of.worked(ctx)
 	l.setback, l.refused = setback{}, nil
 	t.life, t.refusals, l.refusals = l, l.refusals, 0
 	l.current.Store(t)
@@ -176,7 +176,7 @@ func (l *tokenLife) late(ctx context.Context, w *Waited, subject secret.Value) (
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if t, err = l.land(t, err); err != nil {
+	if t, err = l.land(own, t, err); err != nil {
 		return nil, err
 	}
 	return t.use(), nil

@@ -344,7 +344,7 @@ func BenchmarkSign(b *testing.B) {
 	a := newOAuth2(source{"partner", &Config{Now: time.Now}}, "", &policy.OAuth2{Grant: policy.GrantClientCredentials})
 	b.Cleanup(a.close)
 	a.one.mu.Lock()
-	if _, err := a.one.land(newToken("token", time.Now(), time.Hour), nil); err != nil {
+	if _, err := a.one.land(b.Context(), newToken("token", time.Now(), time.Hour), nil); err != nil {
 		b.Fatal(err)
 	}
 	a.one.mu.Unlock()

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -21,7 +22,7 @@ type tokenLog struct {
 }
 
 // failed says that a token cannot be had.
-func (a *oauth2) failed(why *noToken) {
+func (a *oauth2) failed(ctx context.Context, why *noToken) {
 	l := &a.told
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -34,18 +35,18 @@ func (a *oauth2) failed(why *noToken) {
 		l.leftOut++
 		return
 	}
-	a.Log.Error("an access token cannot be fetched; a token that is there serves to its end, then calls fail",
+	a.Log.ErrorContext(ctx, "an access token cannot be fetched; a token that is there serves to its end, then calls fail",
 		"credential", a.name, "grant", a.server.scheme.Grant, "status", why.status, "oauth_error", why.code, "error", text, "left_out", l.leftOut)
 	l.last, l.at, l.leftOut = text, now, 0
 }
 
 // worked says that tokens can be had again, where there is one for all calls.
-func (a *oauth2) worked() {
+func (a *oauth2) worked(ctx context.Context) {
 	l := &a.told
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.last != "" && a.one != nil {
-		a.Log.Info("access tokens can be fetched again", "credential", a.name)
+		a.Log.InfoContext(ctx, "access tokens can be fetched again", "credential", a.name)
 	}
 	if a.one != nil {
 		l.last, l.at, l.leftOut = "", time.Time{}, 0

@@ -188,7 +188,7 @@ func (s *source) fly(ctx context.Context, from *policy.Issuer, done chan struct{
 	defer s.mu.Unlock()
 	defer close(done)
 	s.flight = nil
-	s.say(from, err)
+	s.say(ctx, from, err)
 	s.failed = err
 	if err != nil {
 		return
@@ -205,11 +205,11 @@ func (s *source) fly(ctx context.Context, from *policy.Issuer, done chan struct{
 }
 
 // say logs that keys cannot be fetched, or can be again, once.
-func (s *source) say(from *policy.Issuer, err error) {
+func (s *source) say(ctx context.Context, from *policy.Issuer, err error) {
 	switch log := s.all.cfg.Log; {
 	case err != nil && (s.failed == nil || s.failed.Error() != err.Error()):
-		log.Error("the keys of an issuer cannot be fetched; the last ones are used for a day", "issuer", from.Name, "error", err.Error())
+		log.ErrorContext(ctx, "the keys of an issuer cannot be fetched; the last ones are used for a day", "issuer", from.Name, "error", err.Error())
 	case err == nil && s.failed != nil:
-		log.Info("the keys of an issuer can be fetched again", "issuer", from.Name)
+		log.InfoContext(ctx, "the keys of an issuer can be fetched again", "issuer", from.Name)
 	}
 }

@@ -228,14 +228,14 @@ func (v *vault) fetch(ctx context.Context, e *entry) {
 	close(e.flight)
 	e.flight = nil
 	if err != nil {
-		v.failed(e, begun, now, err)
+		v.failed(ctx, e, begun, now, err)
 		return
 	}
 	if e.wait.err != nil {
-		v.log.Info("a secret can be read again", "path", e.path)
+		v.log.InfoContext(ctx, "a secret can be read again", "path", e.path)
 	}
 	if e.version != 0 && e.version != got.version {
-		v.log.Info("a secret has a new version", "path", e.path, "version", got.version)
+		v.log.InfoContext(ctx, "a secret has a new version", "path", e.path, "version", got.version)
 	}
 	e.document, e.read, e.wait = got, now, pause{}
 	// Ahead of need, and not all at once.
@@ -244,13 +244,13 @@ func (v *vault) fetch(ctx context.Context, e *entry) {
 }
 
 // failed keeps what was read before. v.mu is held.
-func (v *vault) failed(e *entry, begun, now time.Time, err error) {
+func (v *vault) failed(ctx context.Context, e *entry, begun, now time.Time, err error) {
 	if v.closed {
 		return
 	}
 	v.tally.count(err)
 	if e.wait.err == nil || e.wait.err.Error() != err.Error() {
-		v.log.Error("a secret cannot be read; what was read before stays in use for a while, if anything", "path", e.path, "error", err.Error())
+		v.log.ErrorContext(ctx, "a secret cannot be read; what was read before stays in use for a while, if anything", "path", e.path, "error", err.Error())
 	}
 	e.wait.failed(begun, now, err)
 	e.due = e.wait.until

@@ -187,7 +187,7 @@ func (v *vault) lookAfter(ctx context.Context, s *session) {
 		v.grief = ""
 	} else if grief := err.Error(); !v.closed && grief != v.grief {
 		v.grief = grief
-		v.log.Warn("the token of a vault could not be renewed; it stays in use", "error", grief)
+		v.log.WarnContext(ctx, "the token of a vault could not be renewed; it stays in use", "error", grief)
 	}
 	if v.session != s {
 		return // a login was faster
@@ -258,7 +258,7 @@ func (v *vault) asked(ctx context.Context, s *session) (*session, error) {
 	}
 	next := s.lasting(time.Now(), ttl, renewable)
 	if ttl > 0 && !renewable {
-		v.log.Warn("the token of a vault has an end and cannot be renewed; replace it before", "end", next.until)
+		v.log.WarnContext(ctx, "the token of a vault has an end and cannot be renewed; replace it before", "end", next.until)
 	}
 	return next, nil
 }

@@ -105,7 +105,7 @@ func (b *batch) answer(ctx context.Context, i int) *fetchsvcv1.FetchBatchRespons
 func (b *batch) call(ctx context.Context, i int) (res *fetchsvcv1.FetchResponse, err error) {
 	defer func() { // the interceptor's recover does not reach this goroutine
 		if p := recover(); p != nil {
-			err = b.service.panicked(fetchsvcv1.FetchService_FetchBatch_FullMethodName, p)
+			err = b.service.panicked(ctx, fetchsvcv1.FetchService_FetchBatch_FullMethodName, p)
 		}
 	}()
 	leave, err := b.seats.begin(ctx, func(waited string) error { return b.mayBegin(ctx, waited) })

@@ -50,7 +50,7 @@ func (i *interceptors) seated(w http.ResponseWriter, r *http.Request, next http.
 func (i *interceptors) seat(ctx context.Context, method string) (s seat, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = i.panicked(method, p)
+			err = i.panicked(ctx, method, p)
 		}
 	}()
 	return i.limits.enter(callerOf(ctx), method)

@@ -24,7 +24,7 @@ type fetchService struct {
 	// refused is told of items that never came to the engine.
 	refused refusals
 	// panicked answers for a panic of one item.
-	panicked func(method string, p any) error
+	panicked func(ctx context.Context, method string, p any) error
 }
 
 // Fetch makes one call.

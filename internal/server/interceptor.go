@@ -80,7 +80,7 @@ func (i *interceptors) around(ctx context.Context, method string, run func(conte
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			err = i.panicked(method, p)
+			err = i.panicked(ctx, method, p)
 			i.refused.tell(ctx, method, err)
 		}
 	}()
@@ -128,14 +128,14 @@ func (i *interceptors) leave(ctx context.Context, method string, err error) erro
 	f := asFailure(err).in(ctx)
 	i.refused.tell(ctx, method, f)
 	if f.fault.Kind == fault.Internal {
-		i.log.Error("internal error", "rpc.method", method, "error", f.Error())
+		i.log.ErrorContext(ctx, "internal error", "rpc.method", method, "error", f.Error())
 	}
 	return f
 }
 
 // panicked turns a panic into one answer and one log line.
-func (i *interceptors) panicked(method string, p any) error {
-	i.log.Error("panic", "rpc.method", method, "panic", p, "stack", string(debug.Stack()))
+func (i *interceptors) panicked(ctx context.Context, method string, p any) error {
+	i.log.ErrorContext(ctx, "panic", "rpc.method", method, "panic", p, "stack", string(debug.Stack()))
 	return asFailure(fault.New(fault.Internal, "an unexpected failure inside fetchsvc; the log has the details"))
 }
 

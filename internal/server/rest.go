@@ -148,7 +148,7 @@ func noHeader(string) (string, bool) { return "", false }
 func (i *interceptors) gatewayError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
 	if body, ok := r.Body.(*requestBody); ok && body.fault != nil {
 		method, _ := runtime.RPCMethod(ctx)
-		err = i.leave(ctx, method, body.fault)
+		err = i.turnAwayFrom(annotate(r), method, body.fault)
 	}
 	writeProblem(w, err)
 }

@@ -16,8 +16,11 @@ const (
 // NewLogHandler writes lines of JSON that name the trace which the context of the call
 // belongs to. The level may change at any time.
 func NewLogHandler(w io.Writer, level *slog.LevelVar) slog.Handler {
-	return traced{root: slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})}
+	return Traced(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
 }
+
+// Traced has lines that go to next name their trace too.
+func Traced(next slog.Handler) slog.Handler { return traced{root: next} }
 
 // traced adds the ids of the trace at the top of a line, outside any group.
 type traced struct {
