@@ -34,6 +34,13 @@ func observe(ctx context.Context, handler slog.Handler, level *slog.LevelVar) (*
 	return &observed{log: slog.New(tel.LogHandler(handler)), level: level, telemetry: tel, own: own}, nil
 }
 
+// flush sends what waits, and what metrics say now.
+func (o *observed) flush() {
+	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+	defer cancel()
+	o.telemetry.Flush(ctx)
+}
+
 // close sends what waits.
 func (o *observed) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTime)

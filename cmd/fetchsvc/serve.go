@@ -103,6 +103,7 @@ func (o *serveOptions) serve(ctx context.Context, snapshot *policy.Snapshot, fil
 		return exit{err, 1}
 	}
 	defer func() {
+		seen.flush() // first: what is closed has nothing to tell any more
 		ctx, cancel := context.WithTimeout(context.Background(), flushTime)
 		defer cancel()
 		svc.close(ctx)

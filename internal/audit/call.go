@@ -73,10 +73,10 @@ func FromRefusal(f *fault.Error, now time.Time) *Entry {
 // decision is the word for a failure; otherwise stands for those that are no
 // refusal.
 func decision(k fault.Kind, otherwise string) string {
-	switch k {
-	case fault.PolicyDenied, fault.AddressDenied, fault.NotGranted, fault.Unauthenticated, fault.ForeignOrigin,
-		fault.LoopDetected, fault.RateLimited, fault.TooManyCalls, fault.ShuttingDown:
+	if k.Denial() {
 		return Denied
+	}
+	switch k {
 	case fault.InvalidRequest, fault.RequestTooLarge:
 		return Invalid
 	}

@@ -181,24 +181,27 @@ func (g *guarded) spansHide(t *testing.T) {
 	t.Helper()
 	callers, refused := map[string]bool{}, map[string]bool{}
 	for _, s := range g.spans.spans() {
+		door := ""
 		for _, kv := range s.Attributes {
 			if strings.Contains(kv.Value.String(), "canary") {
 				t.Errorf("span %s shows a proof in %s", s.Name, kv.Key)
 			}
 			switch {
+			case kv.Key == "fetchsvc.door":
+				door = kv.Value.AsString()
 			case kv.Key == "fetchsvc.caller":
 				callers[kv.Value.AsString()] = true
 			case kv.Key == "fetchsvc.outcome" && kv.Value.AsString() == "UNAUTHENTICATED":
-				refused[s.Name] = true
+				refused[door+" "+s.Name] = true
 			}
 		}
 		if strings.Contains(s.Description, "canary") {
 			t.Errorf("the status of span %s shows a proof", s.Name)
 		}
 	}
-	for _, want := range []string{"REST", "fetchsvc.v1.PolicyService/Explain"} {
-		if !refused[want] {
-			t.Errorf("no span named %s tells of a refusal; %v do", want, refused)
+	for _, door := range []string{"grpc", "rest"} {
+		if !refused[door+" fetchsvc.v1.PolicyService/Explain"] {
+			t.Errorf("no span of %s tells of a refusal; %v do", door, refused)
 		}
 	}
 	for _, want := range []string{"billing", "shipping", "reports"} {

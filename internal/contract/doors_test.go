@@ -103,6 +103,7 @@ type problem struct {
 	GRPCCode       string            `json:"grpc_code"`
 	RetryAfter     string            `json:"retry_after"`
 	UpstreamStatus int               `json:"upstream_status"`
+	TraceID        string            `json:"trace_id"`
 	Errors         []fieldError      `json:"errors"`
 	Attempts       []json.RawMessage `json:"attempts"`
 	History        []json.RawMessage `json:"history"`

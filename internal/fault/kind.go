@@ -150,3 +150,13 @@ func Kinds() []Kind {
 		Cancelled, CredentialUnavailable, Overloaded, PoolFull, PoolTimeout, ShuttingDown, Internal,
 	}
 }
+
+// Denial says that a failure of kind k means: this may not be, by policy, by the guard,
+// for want of identity, or now. What was asked for may be well written.
+func (k Kind) Denial() bool {
+	switch k {
+	case PolicyDenied, AddressDenied, NotGranted, Unauthenticated, ForeignOrigin, LoopDetected, RateLimited, TooManyCalls, ShuttingDown:
+		return true
+	}
+	return false
+}

@@ -179,6 +179,8 @@ type Call struct {
 	waits   []Wait
 	// usage is where it counts as under way; nil: nowhere.
 	usage *usage
+	// refusedBy is the upstream whose rules refused the first hop; nil: none did.
+	refusedBy *policy.Upstream
 }
 
 // hop is one stop of the redirect chain.

@@ -205,6 +205,9 @@ func (c *Call) run(ctx context.Context) (*http.Response, error) {
 func (c *Call) begin(ctx context.Context) error {
 	d, err := c.decide(ctx, c.req.Method, c.req.URL)
 	if err != nil {
+		if d.Route != nil {
+			c.refusedBy = d.Route.Upstream
+		}
 		return err
 	}
 	err = c.enter(d)

@@ -20,8 +20,8 @@ type Finished struct {
 	Response *Response
 	// Err is why there is no usable response; nil: there is one.
 	Err *fault.Error
-	// Upstream and Route are policy's names for the last hop; empty: none was
-	// entered.
+	// Upstream and Route are policy's names for the last hop, or of the upstream whose
+	// rules refused the first; empty: there was none.
 	Upstream, Route string
 	// Reported is what a rule in report mode would have refused, and ReportedRule which;
 	// empty: nothing.
@@ -109,8 +109,11 @@ func (c *Call) observe(ctx context.Context, out *Response, err error) {
 	if err != nil {
 		f.Err = fault.From(err)
 	}
-	if c.hop != nil {
+	switch {
+	case c.hop != nil:
 		f.Upstream, f.Route, f.Tracing = c.hop.upstream.Name, c.hop.route.Name, c.hop.upstream.Trace
+	case c.refusedBy != nil:
+		f.Upstream, f.Tracing = c.refusedBy.Name, c.refusedBy.Trace
 	}
 	c.engine.observer(ctx, &f)
 }

@@ -235,13 +235,19 @@ func (w *wire) observe(a *Attempt, end time.Time) {
 		return
 	}
 	a.Timings.Connection = w.gotConn.Sub(w.start)
-	if !w.wroteAll.IsZero() {
-		a.Timings.Send = w.wroteAll.Sub(w.gotConn)
+	wroteAll := w.wroteAll
+	if wroteAll.IsZero() && a.Length == 0 {
+		wroteAll = w.firstByte // it is all out if there is an answer: the hook is late
+	}
+	if !wroteAll.IsZero() {
+		a.Timings.Send = wroteAll.Sub(w.gotConn)
 	}
 	if !w.firstByte.IsZero() {
-		if !w.wroteAll.IsZero() {
-			a.Timings.FirstByte = max(w.firstByte.Sub(w.wroteAll), 1) // it came, though the hooks may run the other way round
+		if !wroteAll.IsZero() {
+			a.Timings.FirstByte = max(w.firstByte.Sub(wroteAll), 1) // it came, though the hooks may run the other way round
 		}
 		a.Timings.Body = end.Sub(w.firstByte)
+	} else if !wroteAll.IsZero() {
+		a.Timings.FirstByte = max(end.Sub(wroteAll), 1) // it waited in vain
 	}
 }

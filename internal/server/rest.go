@@ -76,7 +76,7 @@ func (i *interceptors) knock(next http.Handler) http.Handler {
 		}
 		ctx, err := i.identify(r.Context(), given)
 		if err != nil {
-			writeProblem(w, i.turnAway(annotate(r), err))
+			writeProblem(w, i.turnAwayFrom(annotate(r), restRPC(r), err))
 			return
 		}
 		i.seated(w, r.WithContext(ctx), next)

@@ -173,9 +173,9 @@ func (m *meters) outcome(caller, upstream, how string) {
 	m.calls.Add(context.Background(), 1, m.ofOutcome.get(outcomeKey{caller, upstream, how}).add...)
 }
 
-// refusal counts a call that was refused.
+// refusal counts a call that was denied.
 func (m *meters) refusal(f *fault.Error, upstream string) {
-	if refused(f.Kind) {
+	if f.Kind.Denial() {
 		m.denied.Add(context.Background(), 1, m.ofDenied.get(deniedKey{string(f.Kind), f.RefusedBy(), upstream}).add...)
 	}
 }

@@ -165,11 +165,11 @@ func (r *RPC) span(e End, now time.Time) telemetry.Span {
 	if e.Err != nil {
 		a = append(a, telemetry.Source.String(e.Source))
 		a = appendNonEmpty(a, telemetry.Rule, e.Err.RefusedBy())
-		a = append(a, telemetry.Reason.String(clip(e.Err.Message)))
+		a = append(a, telemetry.Reason.String(words(e.Err)))
 	}
 	if e.Broken {
 		a = append(a, telemetry.ErrorType.String(e.Code)) // the kind is the outcome
-		out.Status, out.Description = codes.Error, clip(e.Err.Message)
+		out.Status, out.Description = codes.Error, words(e.Err)
 	}
 	out.Attributes = a
 	return out

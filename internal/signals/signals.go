@@ -131,12 +131,10 @@ func headTime(f *fetch.Finished) time.Duration {
 // so as often as they like.
 func refused(k fault.Kind) bool {
 	switch k {
-	case fault.PolicyDenied, fault.AddressDenied, fault.NotGranted, fault.Unauthenticated, fault.ForeignOrigin,
-		fault.LoopDetected, fault.RateLimited, fault.TooManyCalls, fault.ShuttingDown, fault.InvalidRequest,
-		fault.RequestTooLarge, fault.NotFound, fault.MethodNotAllowed, fault.Unimplemented:
+	case fault.InvalidRequest, fault.RequestTooLarge, fault.NotFound, fault.MethodNotAllowed, fault.Unimplemented:
 		return true
 	}
-	return false
+	return k.Denial()
 }
 
 // outcome is a word for how a call ended.

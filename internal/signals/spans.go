@@ -51,7 +51,7 @@ func callSpan(f *fetch.Finished) telemetry.Span {
 	if f.Err != nil {
 		a = append(a, telemetry.ErrorType.String(string(f.Err.Kind)))
 		a = appendNonEmpty(a, telemetry.Rule, f.Err.RefusedBy())
-		out.Status, out.Description = codes.Error, clip(f.Err.Message)
+		out.Status, out.Description = codes.Error, words(f.Err)
 	}
 	out.Attributes = a
 	return out
@@ -74,7 +74,7 @@ func waitSpan(f *fetch.Finished, w *fetch.Wait) telemetry.Span {
 	}
 	if w.Err != nil {
 		out.Attributes = append(out.Attributes, telemetry.ErrorType.String(string(w.Err.Kind)))
-		out.Status, out.Description = codes.Error, clip(w.Err.Message)
+		out.Status, out.Description = codes.Error, words(w.Err)
 	}
 	return out
 }
@@ -90,9 +90,9 @@ func attemptSpan(f *fetch.Finished, a *fetch.Attempt) telemetry.Span {
 	switch {
 	case a.Err != nil:
 		if a.Err.Kind == fault.AddressDenied {
-			out.Events = []telemetry.Event{{Name: telemetry.EventGuardDenied, Time: out.End, Attributes: []attribute.KeyValue{telemetry.Reason.String(clip(a.Err.Message))}}}
+			out.Events = []telemetry.Event{{Name: telemetry.EventGuardDenied, Time: out.End, Attributes: []attribute.KeyValue{telemetry.Reason.String(words(a.Err))}}}
 		}
-		out.Status, out.Description = codes.Error, clip(a.Err.Message)
+		out.Status, out.Description = codes.Error, words(a.Err)
 	case a.Status >= 400:
 		out.Status = codes.Error
 	}

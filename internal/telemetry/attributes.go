@@ -94,7 +94,7 @@ func Attributes() []Attribute {
 		{PhaseTLS, OnClient, "Seconds of the TLS handshake."},
 		{PhaseConnection, OnClient, "Seconds until there was a connection, new or not."},
 		{PhaseSend, OnClient, "Seconds to send the request."},
-		{PhaseFirstByte, OnClient, "Seconds from then to the answer's first byte."},
+		{PhaseFirstByte, OnClient, "Seconds from then to the answer's first byte, or to the attempt's end if none came."},
 		{PhaseBody, OnClient, "Seconds from then to the end."},
 
 		{WaitReason, OnEvent | OnMetric, "What was waited for: `retry`, `queue`, `credential`."},

@@ -552,7 +552,8 @@ type Timings struct {
 	Connection *durationpb.Duration `protobuf:"bytes,4,opt,name=connection,proto3" json:"connection,omitempty"`
 	// From the connection to the request's last byte written.
 	Send *durationpb.Duration `protobuf:"bytes,5,opt,name=send,proto3" json:"send,omitempty"`
-	// From the request's last byte to the response's first.
+	// From the request's last byte to the response's first, or to the attempt's end if
+	// none came.
 	FirstByte *durationpb.Duration `protobuf:"bytes,6,opt,name=first_byte,json=firstByte,proto3" json:"first_byte,omitempty"`
 	// From the response's first byte to its last.
 	Body *durationpb.Duration `protobuf:"bytes,7,opt,name=body,proto3" json:"body,omitempty"`
