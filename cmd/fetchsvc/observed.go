@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/fetch"
@@ -21,6 +22,8 @@ type observed struct {
 	// engine; nil: nobody does.
 	tell    func(context.Context, *fetch.Finished)
 	refused func(ctx context.Context, rpc string, f *fault.Error)
+	// left is what flush has left of flushTime for close.
+	left time.Duration
 }
 
 // observe sets telemetry up, as the environment says; lines of the log go to handler,
@@ -31,19 +34,21 @@ func observe(ctx context.Context, handler slog.Handler, level *slog.LevelVar) (*
 	if err != nil {
 		return nil, err
 	}
-	return &observed{log: slog.New(tel.LogHandler(handler)), level: level, telemetry: tel, own: own}, nil
+	return &observed{log: slog.New(tel.LogHandler(handler)), level: level, telemetry: tel, own: own, left: flushTime}, nil
 }
 
 // flush sends what waits, and what metrics say now.
 func (o *observed) flush() {
-	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), o.left)
 	defer cancel()
 	o.telemetry.Flush(ctx)
+	o.left -= time.Since(begin)
 }
 
-// close sends what waits.
+// close sends what waits: with a collector that hangs, flush had the time for both.
 func (o *observed) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+	ctx, cancel := context.WithTimeout(context.Background(), o.left)
 	defer cancel()
 	if err := o.telemetry.Shutdown(ctx); err != nil {
 		o.own.Warn("some telemetry was not sent", "error", err)

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"io"
 	stdlog "log"
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,10 +92,8 @@ func (o *serveOptions) serve(ctx context.Context, snapshot *policy.Snapshot, fil
 		return err
 	}
 	tuneGC()
-	// net/http tells what an upstream sent unasked to the standard logger, bytes
-	// and all.
 	stdlog.SetFlags(0)
-	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
+	stdlog.SetOutput(unquoted{slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer()})
 	audit, err := o.audit.open(os.Stdout, seen.telemetry.AuditLogger(), log)
 	if err != nil {
 		return err
@@ -138,6 +139,20 @@ func (o *serveOptions) serve(ctx context.Context, snapshot *policy.Snapshot, fil
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// unquoted is the standard logger's way out. net/http tells it what an upstream sent
+// unasked, bytes and all, which may be our own credential: what is quoted, and all
+// behind it, is left out.
+type unquoted struct{ next io.Writer }
+
+func (w unquoted) Write(line []byte) (int, error) {
+	n := len(line)
+	if at := bytes.IndexByte(line, '"'); at >= 0 {
+		line = append(slices.Clip(line[:at]), "[not shown]"...)
+	}
+	_, err := w.next.Write(line)
+	return n, err
 }
 
 // tuneGC trades memory for CPU where the operator says nothing: a heap this

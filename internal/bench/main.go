@@ -3,6 +3,7 @@
 //
 //	go run ./internal/bench [-c 1,16,64] [-body 1KiB|64KiB] [-rounds N] [-duration D] [-bar RATIO]
 //	go run ./internal/bench -flood [-rounds N] [-duration D]
+//	go run ./internal/bench -collector [-c 16] [-rounds N] [-duration D]
 //
 // It runs the real binary, the floor and the upstream as processes of their own
 // and is itself the load. CPU is that of the service's process alone. All share
@@ -10,7 +11,8 @@
 // only ratios within a round mean anything: a gap under 5 % says nothing. Use it
 // to see what a change costs; it is no load test and no capacity plan.
 //
-// With -flood it says what one caller notices of another that floods (flood.go).
+// With -flood it says what one caller notices of another that floods (flood.go), with
+// -collector what calls notice of a collector of telemetry in trouble (collector.go).
 package main
 
 import (
@@ -58,17 +60,21 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if o.flood {
 		return flood(ctx, o, out, errs)
 	}
+	if o.collector {
+		return collectors(ctx, o, out, errs)
+	}
 	return compare(ctx, o, out, errs)
 }
 
 // options are what a run measures.
 type options struct {
-	inFlight []int
-	body     string
-	rounds   int
-	duration time.Duration
-	bar      float64
-	flood    bool
+	inFlight  []int
+	body      string
+	rounds    int
+	duration  time.Duration
+	bar       float64
+	flood     bool
+	collector bool
 }
 
 func parseOptions(args []string, errs io.Writer) (o options, err error) {
@@ -80,6 +86,7 @@ func parseOptions(args []string, errs io.Writer) (o options, err error) {
 	flags.DurationVar(&o.duration, "duration", 3*time.Second, "length of a round")
 	flags.Float64Var(&o.bar, "bar", 0, "say whether fetchsvc's ratio at the most in flight is within this")
 	flags.BoolVar(&o.flood, "flood", false, "measure a quiet caller while another floods")
+	flags.BoolVar(&o.collector, "collector", false, "measure calls while the collector of telemetry is in trouble; with the first number of -c in flight")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}

@@ -1,7 +1,9 @@
 package canarytest
 
 import (
+	"bytes"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,7 +16,8 @@ import (
 func TestCanaries(t *testing.T) {
 	w := newWorld(t)
 	file, audit := w.policy(), filepath.Join(w.dir, "audit.jsonl")
-	env := append(slices.Clone(w.env), "OTEL_EXPORTER_OTLP_ENDPOINT="+w.collector(), "OTEL_BSP_MAX_QUEUE_SIZE=100000")
+	sink := (&collector{said: w.said}).byGRPC(t)
+	env := slices.Concat(w.env, sink.environment("grpc"), []string{"OTEL_EXPORTER_OTLP_COMPRESSION=gzip", "OTEL_EXPORTER_OTLP_HEADERS=x-collector-key=" + url.PathEscape(w.birds.hatch("collector"))})
 	c := serve(t, env, "--policy", file, "--audit", audit, "--audit-chain")
 	d := &driver{world: w, child: c}
 	d.everyWay()
@@ -22,20 +25,24 @@ func TestCanaries(t *testing.T) {
 	d.cutShort()
 	d.brokenCredentials()
 	d.ownProofs()
+	d.traced()
+	d.signed()
 	d.operate()
+	d.scraped()
 	d.byGRPC()
 	d.commandLine(file, audit)
 	d.pasted(file)
 	planted := d.control()
 	c.stop(syscall.SIGTERM)
 	w.collect(c, "service", audit)
-	if w.spans.Load() == 0 {
-		t.Error("no traces came")
+	w.sent(sink, planted)
+	if text, _ := c.stderr.look(); !bytes.Contains(text, []byte(`"level":"DEBUG"`)) {
+		t.Error("the log has no line of level debug")
 	}
 	if text, _ := os.ReadFile(audit); len(newSearcher(planted.list()).search(text)) == 0 {
 		t.Error("the audit log has a canary in its paths, and the search did not find it")
 	}
-	d.dump(file)
+	d.dump(env, file)
 	d.reached()
 	if n := len(w.said.returned); n < 1000 {
 		t.Errorf("only %d kinds of calls were made", n)
@@ -75,8 +82,8 @@ func (d *driver) control() *aviary {
 }
 
 // dump ends a service by SIGQUIT in the midst of calls.
-func (d *driver) dump(file string) {
-	c := serve(d.t, d.env, "--policy", file)
+func (d *driver) dump(env []string, file string) {
+	c := serve(d.t, env, "--policy", file)
 	busy := &driver{world: d.world, child: c}
 	names := []string{"bearer", "basic", "query-key", "aws", "oauth-basic", "hmac"}
 	before := map[string]int{}

@@ -168,6 +168,12 @@ var inFaults = map[string]answer{
 		c.Write("HTTP/1.1 200 OK\r\nX-Echo: " + text)
 		c.Reset()
 	},
+	// The connection is idle by then: net/http tells its log what it got.
+	"unasked": func(_ *echo, c *testpeer.RawConn, text string, _ testpeer.Request) {
+		at := max(strings.Index(text, "cnry-"), 0)
+		c.Write(testpeer.Response(200, "ok") + text[at:] + " | " + text)
+		c.Linger()
+	},
 	"silent": func(_ *echo, c *testpeer.RawConn, _ string, _ testpeer.Request) { c.Stall() },
 }
 

@@ -1,20 +1,15 @@
 package canarytest
 
 import (
-	"bytes"
-	"compress/gzip"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/fetchsvc/fetchsvc/internal/testpeer"
@@ -35,7 +30,6 @@ type world struct {
 	vault, wrong string
 	forward      *testpeer.Forward
 	ca           *testpeer.CA
-	spans        atomic.Int64
 
 	credentials, upstreams []string
 	// echoes are the upstreams by name, and their URLs.
@@ -137,7 +131,7 @@ func newWorld(t *testing.T) *world {
 
 // policy writes the file.
 func (w *world) policy() string {
-	text := "secrets:\n  vaults:\n" +
+	text := "telemetry: {log_level: debug}\nsecrets:\n  vaults:\n" +
 		"    - {name: vault, address: \"" + w.vault + "\", app_role: {role_id: role, secret_id: " + w.put("vault-secret-id", w.birds.list()["vault-secret-id"].value) + "}, unsafe_plain_http: true, unsafe_allow_addresses: [127.0.0.1]}\n" +
 		"    - {name: wrong, address: \"" + w.wrong + "\", token: " + w.secret("vault-token") + ", unsafe_plain_http: true, unsafe_allow_addresses: [127.0.0.1]}\n" +
 		"    - {name: login, address: \"" + w.wrong + "\", app_role: {role_id: role, secret_id: " + w.secret("vault-secret-id-2") + "}, unsafe_plain_http: true, unsafe_allow_addresses: [127.0.0.1]}\n" +
@@ -145,18 +139,4 @@ func (w *world) policy() string {
 		"defaults:\n  timeouts: {total: 20s, first_byte: 10s}\n" +
 		"credentials:\n" + strings.Join(w.credentials, "\n") + "\n" + strings.Join(w.upstreams, "\n") + "\n"
 	return w.file("policy.yaml", text)
-}
-
-// collector takes the service's traces.
-func (w *world) collector() string {
-	return testpeer.HTTP(w.t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		if r.Header.Get("Content-Encoding") == "gzip" {
-			if z, err := gzip.NewReader(bytes.NewReader(body)); err == nil {
-				body, _ = io.ReadAll(z)
-			}
-		}
-		w.spans.Add(1)
-		w.said.emit("traces", body)
-	}))
 }

@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
@@ -21,14 +20,14 @@ type metricSender struct {
 	stop context.CancelFunc
 	done chan struct{}
 
-	mu   sync.Mutex // one collection at a time
+	turn chan struct{} // has room for one: whose turn it is to collect
 	data metricdata.ResourceMetrics
 }
 
 func newMetricSender(exporter sdkmetric.Exporter, out *outlet, env environment) *metricSender {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &metricSender{
-		out: out, exporter: exporter, stop: stop, done: make(chan struct{}),
+		out: out, exporter: exporter, stop: stop, done: make(chan struct{}), turn: make(chan struct{}, 1),
 		reader:  sdkmetric.NewManualReader(sdkmetric.WithTemporalitySelector(exporter.Temporality), sdkmetric.WithAggregationSelector(exporter.Aggregation)),
 		timeout: milliseconds(env.number("OTEL_METRIC_EXPORT_TIMEOUT", 30_000)),
 	}
@@ -54,10 +53,14 @@ func (s *metricSender) run(ctx context.Context, every time.Duration) {
 	}
 }
 
-// send collects and sends once.
+// send collects and sends once, unless ctx ends while another does.
 func (s *metricSender) send(ctx context.Context) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	s.out.send(ctx, 1, func(ctx context.Context) error {

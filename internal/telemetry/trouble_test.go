@@ -112,6 +112,44 @@ func TestShutdownIsCutOff(t *testing.T) {
 	}
 }
 
+// TestFlushIsCutOff flushes while exports are under way that would go on for ten
+// minutes: it ends with its context all the same.
+func TestFlushIsCutOff(t *testing.T) {
+	const forever = "600000"
+	for _, protocol := range bothProtocols {
+		t.Run(protocol, func(t *testing.T) {
+			busy := make(chan struct{}, 1)
+			s := (&sink{before: func(ctx context.Context) error {
+				select {
+				case busy <- struct{}{}:
+				default:
+				}
+				<-ctx.Done()
+				return ctx.Err()
+			}}).serve(t, protocol)
+			tel, _ := setup(t, map[string]string{
+				"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": s.url + "/v1/metrics", "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_EXPORTER_OTLP_TIMEOUT": forever,
+				"OTEL_METRIC_EXPORT_TIMEOUT": forever, "OTEL_METRIC_EXPORT_INTERVAL": "1",
+			})
+			<-busy
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			defer cancel()
+			flushed := make(chan struct{})
+			go func() {
+				defer close(flushed)
+				tel.Flush(ctx)
+			}()
+			select {
+			case <-flushed:
+			case <-time.After(time.Minute):
+				t.Error("Flush waits for the export that was under way")
+			}
+			_ = tel.Shutdown(ctx)
+			<-flushed
+		})
+	}
+}
+
 // TestSlowCollector makes more than the collector takes while it thinks.
 func TestSlowCollector(t *testing.T) {
 	const emitted, room = 5000, 1024
