@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -118,15 +119,15 @@ func attemptsShown(in []*fetch.Attempt) []*fetchsvcv1.Attempt {
 
 // timingsShown has the phases that took place.
 func timingsShown(t *fetch.Timings) *fetchsvcv1.Timings {
-	phase := func(d int64) *durationpb.Duration {
+	phase := func(d time.Duration) *durationpb.Duration {
 		if d == 0 {
 			return nil
 		}
-		return &durationpb.Duration{Seconds: d / 1e9, Nanos: int32(d % 1e9)}
+		return durationpb.New(d)
 	}
 	return &fetchsvcv1.Timings{
-		Dns: phase(int64(t.DNS)), Connect: phase(int64(t.Connect)), Tls: phase(int64(t.TLS)), Connection: phase(int64(t.Connection)),
-		Send: phase(int64(t.Send)), FirstByte: phase(int64(t.FirstByte)), Body: phase(int64(t.Body)), Total: phase(int64(t.Total)),
+		Dns: phase(t.DNS), Connect: phase(t.Connect), Tls: phase(t.TLS), Connection: phase(t.Connection),
+		Send: phase(t.Send), FirstByte: phase(t.FirstByte), Body: phase(t.Body), Total: phase(t.Total),
 	}
 }
 

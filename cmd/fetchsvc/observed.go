@@ -84,11 +84,3 @@ func refusals(one, other func(context.Context, string, *fault.Error)) func(conte
 		other(ctx, rpc, f)
 	}
 }
-
-// lost counts what could not be sent, by signal.
-func lost(t *telemetry.Telemetry) func() map[string]int64 {
-	return func() map[string]int64 {
-		l := t.Lost()
-		return map[string]int64{"traces": l.Traces, "metrics": l.Metrics, "logs": l.Logs}
-	}
-}

@@ -60,13 +60,15 @@ func (f *policyFile) options() policy.Options {
 // wire makes the service that is to stand behind doors; tls is nil for plaintext.
 func (f *policyFile) wire(snapshot *policy.Snapshot, doors *doors, tls *server.TLS, seen *observed, audit *auditLog) (*service, error) {
 	tel := seen.telemetry
-	told, err := signals.New(signals.Config{Sink: tel, Meter: tel.Meter()})
+	var engine *fetch.Engine
+	told, err := signals.New(signals.Config{
+		Sink: tel, Meter: tel.Meter(), Tracing: func() policy.Tracing { return engine.Snapshot().Trace },
+	})
 	if err != nil {
 		return nil, err
 	}
 	reports := newReports(f.log)
 	token := egress.NewLoopToken()
-	var engine *fetch.Engine
 	pools := egress.NewPools(egress.Config{
 		Secrets: f.secrets, Log: f.log, Own: doors.own(), LoopToken: token, Closed: told.Closed,
 		NAT64: func() []netip.Prefix { return engine.Snapshot().NAT64 },
@@ -94,7 +96,7 @@ func (f *policyFile) wire(snapshot *policy.Snapshot, doors *doors, tls *server.T
 	reload := &reloader{path: f.path, load: f.load, use: use, current: engine.Snapshot, accept: doors.accept, log: f.log, level: seen.level}
 	err = signals.Observe(tel.Meter(), signals.State{
 		Usage: engine.Usage, Connections: pools.Connections, Tokens: keep.Tokens, Secrets: f.secrets.States,
-		Policy: reload.state, Lost: lost(tel),
+		Policy: reload.state, Lost: tel.Lost,
 	})
 	if err != nil {
 		return nil, err

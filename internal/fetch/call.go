@@ -181,6 +181,7 @@ type Call struct {
 	usage *usage
 	// refusedBy is the upstream whose rules refused the first hop; nil: none did.
 	refusedBy *policy.Upstream
+	finished  Finished // room for what observers see
 }
 
 // hop is one stop of the redirect chain.

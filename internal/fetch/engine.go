@@ -137,6 +137,7 @@ func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
 }
 
 func (c *Call) do(ctx context.Context) (*Response, error) {
+	defer c.over() // also when a defect panics
 	res, err := c.run(ctx)
 	out := &Response{}
 	if err == nil {

@@ -78,7 +78,14 @@ func ledger(_ *policy.Route, next TryFunc) TryFunc {
 		usage := t.hop.chain.usage
 		usage.begin(t.entry.Place)
 		ctx = t.wire.watch(ctx, t.hop.limits.connect, &usage.connecting)
+		returned := false
+		defer func() { // also when a defect panics: it would be under way for ever
+			if !returned {
+				t.end(nil)
+			}
+		}()
 		res, err := next(ctx, t)
+		returned = true
 		if err != nil {
 			return nil, t.fail(err)
 		}

@@ -100,12 +100,13 @@ func (c *Call) observe(ctx context.Context, out *Response, err error) {
 	if c.engine.observer == nil {
 		return
 	}
-	f := Finished{
+	c.finished = Finished{
 		Request: c.req, Response: out, Reported: c.reported, ReportedRule: c.reportedRule,
 		Generation: c.gen.snapshot.Generation, Streamed: !c.buffered,
 		Start: c.tries.started, Head: c.tries.headAt, Trace: c.trace, Sampled: c.sampled, Tracing: c.gen.snapshot.Trace,
 		Waits: c.waits, System: c.system != "",
 	}
+	f := &c.finished
 	if err != nil {
 		f.Err = fault.From(err)
 	}
@@ -115,5 +116,5 @@ func (c *Call) observe(ctx context.Context, out *Response, err error) {
 	case c.refusedBy != nil:
 		f.Upstream, f.Tracing = c.refusedBy.Name, c.refusedBy.Trace
 	}
-	c.engine.observer(ctx, &f)
+	c.engine.observer(ctx, f)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/fetchsvc/fetchsvc/internal/content"
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
+	"github.com/fetchsvc/fetchsvc/internal/telemetry"
 )
 
 // proofs are the credentials that calls of a route may carry.
@@ -132,7 +133,8 @@ func (e *Engine) sign(r *policy.Route, next TryFunc) TryFunc {
 		}
 		o.Before = t.hop.challenge.before
 		t.entry.Credential = cred.Name
-		err = signer.Sign(ctx, o)
+		causing := t.call.causing(ctx)
+		err = signer.Sign(causing, o)
 		t.call.waitedFor(o.Waited, cred.Name, err)
 		if err != nil {
 			return nil, err
@@ -146,13 +148,22 @@ func (e *Engine) sign(r *policy.Route, next TryFunc) TryFunc {
 		if err != nil {
 			return nil, err
 		}
-		v := signer.Answered(ctx, o, res)
+		v := signer.Answered(causing, o, res)
 		if !v.Again && v.Why != "" {
 			t.entry.Stopped = "CHALLENGE: " + v.Why
 		}
 		t.hop.hears(o, v)
 		return t.scrubbed(res)
 	}
+}
+
+// causing is ctx for work that the call begins and does not wait out, such as a request
+// for a token: it is traced if the call is, which policy may have decided.
+func (c *Call) causing(ctx context.Context) context.Context {
+	if c.sampled == c.trace.Sampled {
+		return ctx
+	}
+	return telemetry.WithTrace(ctx, &telemetry.Trace{ID: c.trace.ID, Span: c.trace.Span, Sampled: c.sampled})
 }
 
 // readable asks for an answer that can be looked through, which is not for the caller

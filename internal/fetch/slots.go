@@ -241,16 +241,16 @@ func (s *slotsOf) prune(keep map[string]bool) {
 	}
 }
 
-// state tells how many calls wait for the upstream, and how many are in flight;
-// limited is false where it has no limit.
-func (s *slotsOf) state(upstream string) (waiting, held int, limited bool) {
+// state tells how many calls wait for the upstream, how many are in flight, and how
+// many may be; 0: any number.
+func (s *slotsOf) state(upstream string) (waiting, held, limit int) {
 	s.mu.Lock()
 	one := s.by[upstream]
 	s.mu.Unlock()
 	if one == nil {
-		return 0, 0, false
+		return 0, 0, 0
 	}
 	one.mu.Lock()
 	defer one.mu.Unlock()
-	return one.waiting, one.held, one.concurrent > 0
+	return one.waiting, one.held, one.concurrent
 }

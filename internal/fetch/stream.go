@@ -38,6 +38,12 @@ type Live struct {
 // hold. The Live is nil on failure; the Response says what was tried.
 func (e *Engine) Open(ctx context.Context, req *Request) (*Live, *Response, error) {
 	c, kept := e.newStream(ctx, req)
+	opened := false
+	defer func() { // also when a defect panics
+		if !opened {
+			c.over()
+		}
+	}()
 	res, err := c.run(ctx)
 	if err != nil {
 		kept.end()
@@ -62,6 +68,7 @@ func (e *Engine) Open(ctx context.Context, req *Request) (*Live, *Response, erro
 	}
 	l.scrubStream()
 	c.account(&l.Response)
+	opened = true
 	return l, nil, nil
 }
 

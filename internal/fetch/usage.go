@@ -24,10 +24,9 @@ type Usage struct {
 	Calls, Connecting int64
 	// Attempts are under way, by place.
 	Attempts map[Place]int64
-	// Queued wait for a place among the upstream's calls (limits.concurrent), and Held
-	// have one. Limited: there is such a limit.
-	Queued, Held int
-	Limited      bool
+	// Queued wait for a place among the upstream's calls (limits.concurrent), Held have
+	// one, and Limit is how many there are; 0: any number.
+	Queued, Held, Limit int
 	// Budget is what is left of the upstream's retries; negative: they have no budget.
 	Budget float64
 }
@@ -112,7 +111,7 @@ func (e *Engine) Usage() []Usage {
 	}
 	e.usages.mu.Unlock()
 	for i := range out {
-		out[i].Queued, out[i].Held, out[i].Limited = e.slots.state(out[i].Upstream)
+		out[i].Queued, out[i].Held, out[i].Limit = e.slots.state(out[i].Upstream)
 	}
 	slices.SortFunc(out, func(a, b Usage) int { return cmp.Compare(a.Upstream, b.Upstream) })
 	return out

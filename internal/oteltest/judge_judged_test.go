@@ -72,6 +72,10 @@ func TestJudge(t *testing.T) {
 			s.Status.Code = trace.Status_STATUS_CODE_ERROR
 			with(words("error.type", "no route to 192.0.2.1"))(s)
 		}, true},
+		"a caller who gave up": {func(s *trace.Span) {
+			s.Status.Code = trace.Status_STATUS_CODE_ERROR
+			with(words("error.type", "CANCELLED"))(s)
+		}, true},
 		"a path in the name":      {func(s *trace.Span) { s.Name = "GET /users/42" }, true},
 		"a first that is resent":  {with(count("http.request.resend_count", 1)), true},
 		"a second that is not":    {with(count("fetchsvc.attempt.number", 2)), true},

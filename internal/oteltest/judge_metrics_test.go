@@ -46,7 +46,7 @@ func (j judge) metric(m *metrics.Metric) {
 	}
 }
 
-var ownMetric = regexp.MustCompile(`^fetchsvc(\.[a-z]+)+$`)
+var ownMetric = regexp.MustCompile(`^fetchsvc(\.[a-z]+(_[a-z]+)*)+$`)
 
 // point holds that a point of a known metric has no other conventions than it may have,
 // and says of failures what spans say.

@@ -92,6 +92,9 @@ func (j judge) span(s *trace.Span) {
 	j.attributes(all)
 	failed := s.GetStatus().GetCode() == trace.Status_STATUS_CODE_ERROR
 	j.only(failed, all, semconv.ErrorTypeKey, "the status is Error")
+	if s.GetKind() != trace.Span_SPAN_KIND_SERVER && Attribute(all, string(semconv.ErrorTypeKey)).GetStringValue() == "CANCELLED" {
+		j.fault("is an error because its caller gave up (http-spans.md, status)")
+	}
 	if s.GetStatus().GetCode() == trace.Status_STATUS_CODE_OK {
 		j.fault("has the status Ok, which is for applications to set")
 	}

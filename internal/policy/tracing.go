@@ -15,8 +15,9 @@ type Tracing struct {
 	Sample float64
 	// Propagate is what of the trace goes to the upstream.
 	Propagate Propagate
-	// KeepSlower keeps the traces of calls whose answer's head took longer, though
-	// they are not sampled; 0: none for that. KeepFailed keeps those that failed.
+	// KeepSlower keeps the traces of calls that took longer, of streams until the
+	// answer's head, though they are not sampled; 0: none for that. KeepFailed keeps
+	// those that failed.
 	KeepSlower time.Duration
 	KeepFailed bool
 }

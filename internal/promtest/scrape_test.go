@@ -69,7 +69,7 @@ func TestScrape(t *testing.T) {
 	s.wait(t, addr, `sum(http_client_request_duration_seconds_count{fetchsvc_upstream="pay", http_response_status_code="503", error_type="503"})`, calls)
 	s.wait(t, addr, `sum(http_client_request_duration_seconds_count{fetchsvc_upstream="pay", http_response_status_code="200", error_type=""})`, calls)
 	s.wait(t, addr, `sum(fetchsvc_retries_total{fetchsvc_upstream="pay", error_type="503"})`, calls)
-	s.wait(t, addr, `fetchsvc_policy_reload_success{job="fetchsvc"}`, 1)
+	s.wait(t, addr, `fetchsvc_policy_last_reload_successful{job="fetchsvc"}`, 1)
 	s.wait(t, addr, `max(instance:fetchsvc_watched:10m) > bool 0`, 1)
 
 	s.page(t)
@@ -225,7 +225,7 @@ func (s *scraped) page(t *testing.T) {
 			t.Errorf("the rules or the dashboard ask for %s, and /metrics has it not", name)
 		}
 	}
-	for _, name := range []string{"fetchsvc_calls_total", "fetchsvc_call_duration_seconds", "fetchsvc_retry_budget_remaining", "fetchsvc_queue_held", "http_client_open_connections", "rpc_server_call_duration_seconds", "fetchsvc_policy_loaded_seconds", "fetchsvc_telemetry_lost_total"} {
+	for _, name := range []string{"fetchsvc_calls_total", "fetchsvc_call_duration_seconds", "fetchsvc_retry_budget_remaining", "fetchsvc_concurrency_used", "http_client_open_connections", "rpc_server_call_duration_seconds", "fetchsvc_policy_loaded_timestamp_seconds", "fetchsvc_telemetry_lost_total"} {
 		if !served[name] {
 			t.Errorf("/metrics has no %s", name)
 		}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 )
 
@@ -21,14 +22,27 @@ const (
 type doorKey struct{}
 
 func doorOf(ctx context.Context) door {
-	d, _ := ctx.Value(doorKey{}).(door)
-	return d
+	if _, rest := ctx.Value(doorKey{}).(*http.Request); rest {
+		return restDoor
+	}
+	return grpcDoor
+}
+
+// authorityOf gives the host and port that the caller asked for; empty: it did not say.
+func authorityOf(ctx context.Context) string {
+	if r, rest := ctx.Value(doorKey{}).(*http.Request); rest {
+		return r.Host
+	}
+	if all := metadata.ValueFromIncomingContext(ctx, ":authority"); len(all) > 0 {
+		return all[0]
+	}
+	return ""
 }
 
 // enterREST marks a request as come by REST and gives it the peer that a gRPC
 // call would have.
 func enterREST(r *http.Request) *http.Request {
-	ctx := context.WithValue(r.Context(), doorKey{}, restDoor)
+	ctx := context.WithValue(r.Context(), doorKey{}, r)
 	p := &peer.Peer{}
 	if addr, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		p.Addr = net.TCPAddrFromAddrPort(addr)

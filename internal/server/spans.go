@@ -16,10 +16,8 @@ import (
 func (i *interceptors) begin(ctx context.Context, method string) (context.Context, *signals.RPC) {
 	b := signals.Begin{
 		Method: method[1:], Known: i.methods[method], Door: "grpc",
-		Call: method == fetchsvcv1.FetchService_Fetch_FullMethodName || method == fetchsvcv1.FetchService_Stream_FullMethodName,
-		Header: func(name string) []string {
-			return metadata.ValueFromIncomingContext(ctx, name)
-		},
+		Call:   method == fetchsvcv1.FetchService_Fetch_FullMethodName || method == fetchsvcv1.FetchService_Stream_FullMethodName,
+		Header: metadata.ValueFromIncomingContext, Authority: authorityOf,
 	}
 	if doorOf(ctx) == restDoor {
 		b.Door = "rest"

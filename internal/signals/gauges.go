@@ -22,8 +22,8 @@ type State struct {
 	Tokens      func() []auth.TokenState
 	Secrets     func() []secret.SourceState
 	Policy      func() PolicyState
-	// Lost gives how many items of each signal could not be sent.
-	Lost func() map[string]int64
+	// Lost gives how much of each signal could not be sent.
+	Lost func() telemetry.Lost
 }
 
 // PolicyState is how the policy stands.
@@ -41,7 +41,7 @@ func Observe(meter metric.Meter, of State) error {
 	g := &gauges{state: of, ints: map[string]metric.Int64Observable{}, floats: map[string]metric.Float64Observable{}}
 	var all []metric.Observable
 	for _, m := range telemetry.Metrics() {
-		if !m.Observed {
+		if m.Reading != telemetry.Observed {
 			continue
 		}
 		one, err := g.instrument(meter, m)
@@ -91,6 +91,7 @@ func (g *gauges) observe(_ context.Context, to metric.Observer) error {
 	}
 	for _, c := range g.state.Connections() {
 		place := []attribute.KeyValue{telemetry.ServerAddress.String(c.Address), telemetry.ServerPort.Int(int(c.Port)), telemetry.Upstream.String(c.Upstream)}
+		o.int(telemetry.MetricDialing, c.Dialing, place...)
 		o.int(telemetry.MetricOpenConnections, c.Active, append(place, telemetry.HTTPConnectionState.String("active"))...)
 		o.int(telemetry.MetricOpenConnections, c.Idle, append(place, telemetry.HTTPConnectionState.String("idle"))...)
 	}
@@ -105,9 +106,10 @@ func (g *gauges) observe(_ context.Context, to metric.Observer) error {
 	}
 	o.int(telemetry.MetricReloadSuccess, success)
 	o.float(telemetry.MetricLoaded, float64(p.Loaded.UnixMilli())/1000)
-	for signal, n := range g.state.Lost() {
-		o.int(telemetry.MetricLost, n, telemetry.Signal.String(signal))
-	}
+	lost := g.state.Lost()
+	o.int(telemetry.MetricLost, lost.Traces, telemetry.Signal.String("traces"))
+	o.int(telemetry.MetricLost, lost.Metrics, telemetry.Signal.String("metrics"))
+	o.int(telemetry.MetricLost, lost.Logs, telemetry.Signal.String("logs"))
 	return nil
 }
 
@@ -127,14 +129,15 @@ func (o observation) float(name string, v float64, a ...attribute.KeyValue) {
 
 func (o observation) usage(u *fetch.Usage) {
 	name := telemetry.Upstream.String(u.Upstream)
-	o.int(telemetry.MetricCallsActive, u.Calls, name)
+	o.int(telemetry.MetricActiveCalls, u.Calls, name)
 	o.int(telemetry.MetricConnectionWaiting, u.Connecting, name)
 	for at, n := range u.Attempts {
 		o.int(telemetry.MetricActiveRequests, n, telemetry.ServerAddress.String(at.Address), telemetry.ServerPort.Int(int(at.Port)), name)
 	}
-	if u.Limited {
+	if u.Limit > 0 {
 		o.int(telemetry.MetricQueueWaiting, int64(u.Queued), name)
-		o.int(telemetry.MetricQueueHeld, int64(u.Held), name)
+		o.int(telemetry.MetricConcurrencyUsed, int64(u.Held), name)
+		o.int(telemetry.MetricConcurrencyLimit, int64(u.Limit), name)
 	}
 	if u.Budget >= 0 {
 		o.float(telemetry.MetricBudget, u.Budget, name)

@@ -19,60 +19,37 @@ import (
 // meters are the instruments of what happens, and the sets of attributes that they
 // were used with. What is at a moment is asked for when it is collected: see gauges.go.
 type meters struct {
-	histograms map[string]metric.Float64Histogram
-	counters   map[string]metric.Int64Counter
+	requestDuration, requestSize, responseSize, rpcDuration, callDuration metric.Float64Histogram
+	wait, dns, connect, tls, lives                                        metric.Float64Histogram
+	retries, stopped, denied, reported, redirects                         metric.Int64Counter
+	scrubbed, keptTraces, droppedTraces                                   metric.Int64Counter
 
-	requestDuration, requestSize, responseSize, rpcDuration, callDuration, wait, dns, connect, tls, lives     metric.Float64Histogram
-	calls, attempts, retries, stopped, denied, reported, redirects, uses, scrubbed, keptTraces, droppedTraces metric.Int64Counter
+	// What every call adds to.
+	calls    *tally[outcomeKey]
+	attempts *tally[attemptKey]
+	uses     *tally[reusedKey]
 
 	ofRequest  *cache[requestKey]
 	ofRPC      *cache[rpcMetricKey]
-	ofOutcome  *cache[outcomeKey]
 	ofDuration *cache[[2]string]
 	ofUpstream *cache[string]
-	ofAttempt  *cache[attemptKey]
-	ofReused   *cache[reusedKey]
 	ofPair     map[attribute.Key]*cache[[2]string] // with an upstream, by the other key
 	ofDenied   *cache[deniedKey]
 	ofKept     *cache[string]
 	ofPlace    *cache[placeKey]
 }
 
-type (
-	requestKey struct {
-		upstream, method, scheme, proto, failure string
-		place                                    fetch.Place
-		status                                   int
-	}
-	rpcMetricKey struct{ method, code, failure, door string }
-	outcomeKey   struct{ caller, upstream, outcome string }
-	attemptKey   struct {
-		upstream string
-		reason   fetch.Reason
-		wire     fault.Wire
-	}
-	reusedKey struct {
-		upstream string
-		reused   bool
-	}
-	deniedKey struct{ kind, rule, upstream string }
-	placeKey  struct {
-		upstream string
-		place    fetch.Place
-	}
-)
-
 // newMeters makes the instruments that the catalogue lists.
 func newMeters(meter metric.Meter) (*meters, error) {
-	m := &meters{histograms: map[string]metric.Float64Histogram{}, counters: map[string]metric.Int64Counter{}}
+	histograms, counters := map[string]metric.Float64Histogram{}, map[string]metric.Int64Counter{}
 	for _, of := range telemetry.Metrics() {
 		var err error
 		switch {
-		case of.Observed:
+		case of.Reading != telemetry.Recorded:
 		case of.Kind == telemetry.Histogram:
-			m.histograms[of.Name], err = meter.Float64Histogram(of.Name, metric.WithUnit(of.Unit), metric.WithDescription(of.Meaning), metric.WithExplicitBucketBoundaries(of.Buckets...))
+			histograms[of.Name], err = meter.Float64Histogram(of.Name, metric.WithUnit(of.Unit), metric.WithDescription(of.Meaning), metric.WithExplicitBucketBoundaries(of.Buckets...))
 		case of.Kind == telemetry.Counter:
-			m.counters[of.Name], err = meter.Int64Counter(of.Name, metric.WithUnit(of.Unit), metric.WithDescription(of.Meaning))
+			counters[of.Name], err = meter.Int64Counter(of.Name, metric.WithUnit(of.Unit), metric.WithDescription(of.Meaning))
 		default:
 			err = fmt.Errorf("a %s is not counted but observed", of.Kind)
 		}
@@ -80,65 +57,51 @@ func newMeters(meter metric.Meter) (*meters, error) {
 			return nil, fmt.Errorf("signals: metric %s: %w", of.Name, err)
 		}
 	}
-	m.requestDuration, m.requestSize, m.responseSize = m.histograms[telemetry.MetricRequestDuration], m.histograms[telemetry.MetricRequestSize], m.histograms[telemetry.MetricResponseSize]
-	m.rpcDuration, m.callDuration, m.wait = m.histograms[telemetry.MetricRPCDuration], m.histograms[telemetry.MetricCallDuration], m.histograms[telemetry.MetricWait]
-	m.dns, m.connect, m.tls = m.histograms[telemetry.MetricDNS], m.histograms[telemetry.MetricConnect], m.histograms[telemetry.MetricTLS]
-	m.calls, m.attempts, m.retries, m.stopped = m.counters[telemetry.MetricCalls], m.counters[telemetry.MetricAttempts], m.counters[telemetry.MetricRetries], m.counters[telemetry.MetricRetriesStopped]
-	m.lives = m.histograms[telemetry.MetricConnectionDuration]
-	m.denied, m.reported, m.redirects = m.counters[telemetry.MetricDenied], m.counters[telemetry.MetricReported], m.counters[telemetry.MetricRedirects]
-	m.uses, m.scrubbed, m.keptTraces, m.droppedTraces = m.counters[telemetry.MetricConnectionUses], m.counters[telemetry.MetricScrubbed], m.counters[telemetry.MetricKept], m.counters[telemetry.MetricDropped]
+	m := &meters{
+		requestDuration: histograms[telemetry.MetricRequestDuration],
+		requestSize:     histograms[telemetry.MetricRequestSize],
+		responseSize:    histograms[telemetry.MetricResponseSize],
+		rpcDuration:     histograms[telemetry.MetricRPCDuration],
+		callDuration:    histograms[telemetry.MetricCallDuration],
+		wait:            histograms[telemetry.MetricWait],
+		dns:             histograms[telemetry.MetricDNS],
+		connect:         histograms[telemetry.MetricConnect],
+		tls:             histograms[telemetry.MetricTLS],
+		lives:           histograms[telemetry.MetricConnectionDuration],
+		retries:         counters[telemetry.MetricRetries],
+		stopped:         counters[telemetry.MetricRetriesStopped],
+		denied:          counters[telemetry.MetricDenied],
+		reported:        counters[telemetry.MetricReported],
+		redirects:       counters[telemetry.MetricRedirects],
+		scrubbed:        counters[telemetry.MetricScrubbed],
+		keptTraces:      counters[telemetry.MetricKept],
+		droppedTraces:   counters[telemetry.MetricDropped],
+	}
 	m.makeCaches()
-	return m, nil
+	return m, m.tell(meter)
 }
 
-func (m *meters) makeCaches() {
-	m.ofRequest = newCache(requestKey.attributes)
-	m.ofRPC = newCache(rpcMetricKey.attributes)
-	m.ofOutcome = newCache(func(k outcomeKey) []attribute.KeyValue {
-		return []attribute.KeyValue{telemetry.Caller.String(k.caller), telemetry.Upstream.String(k.upstream), telemetry.Outcome.String(k.outcome)}
-	})
-	m.ofDuration = pairs(telemetry.Outcome)
-	m.ofUpstream = newCache(func(name string) []attribute.KeyValue { return []attribute.KeyValue{telemetry.Upstream.String(name)} })
-	m.ofAttempt = newCache(func(k attemptKey) []attribute.KeyValue {
-		return []attribute.KeyValue{telemetry.Upstream.String(k.upstream), telemetry.AttemptReason.String(k.reason.String()), telemetry.AttemptWire.String(k.wire.String())}
-	})
-	m.ofReused = newCache(func(k reusedKey) []attribute.KeyValue {
-		return []attribute.KeyValue{telemetry.Upstream.String(k.upstream), telemetry.ConnectionReused.Bool(k.reused)}
-	})
-	m.ofPair = map[attribute.Key]*cache[[2]string]{}
-	for _, key := range []attribute.Key{telemetry.ErrorType, telemetry.RetryStopped, telemetry.WaitReason, telemetry.Rule} {
-		m.ofPair[key] = pairs(key)
+// tell has meter ask for what every call adds to.
+func (m *meters) tell(meter metric.Meter) error {
+	counters := map[string]metric.Int64Observable{}
+	var all []metric.Observable
+	for _, of := range telemetry.Metrics() {
+		if of.Reading != telemetry.Tallied {
+			continue
+		}
+		one, err := meter.Int64ObservableCounter(of.Name, metric.WithUnit(of.Unit), metric.WithDescription(of.Meaning))
+		if err != nil {
+			return fmt.Errorf("signals: metric %s: %w", of.Name, err)
+		}
+		counters[of.Name], all = one, append(all, one)
 	}
-	m.ofDenied = newCache(func(k deniedKey) []attribute.KeyValue {
-		return []attribute.KeyValue{telemetry.ErrorType.String(k.kind), telemetry.Rule.String(k.rule), telemetry.Upstream.String(k.upstream)}
-	})
-	m.ofPlace = newCache(func(k placeKey) []attribute.KeyValue {
-		return []attribute.KeyValue{telemetry.ServerAddress.String(k.place.Address), telemetry.ServerPort.Int(int(k.place.Port)), telemetry.Upstream.String(k.upstream)}
-	})
-	m.ofKept = newCache(func(why string) []attribute.KeyValue { return []attribute.KeyValue{telemetry.Kept.String(why)} })
-}
-
-// pairs are sets of an upstream and one thing more.
-func pairs(key attribute.Key) *cache[[2]string] {
-	return newCache(func(k [2]string) []attribute.KeyValue {
-		return []attribute.KeyValue{telemetry.Upstream.String(k[0]), key.String(k[1])}
-	})
-}
-
-func (k requestKey) attributes() []attribute.KeyValue {
-	a := append(make([]attribute.KeyValue, 0, 8), telemetry.HTTPRequestMethod.String(k.method), telemetry.URLScheme.String(k.scheme),
-		telemetry.ServerAddress.String(k.place.Address), telemetry.ServerPort.Int(int(k.place.Port)), telemetry.Upstream.String(k.upstream))
-	if k.status != 0 {
-		a = append(a, telemetry.HTTPResponseStatusCode.Int(k.status))
-	}
-	a = appendNonEmpty(a, telemetry.NetworkProtocolVersion, k.proto)
-	return appendNonEmpty(a, telemetry.ErrorType, k.failure)
-}
-
-func (k rpcMetricKey) attributes() []attribute.KeyValue {
-	a := append(make([]attribute.KeyValue, 0, 5), telemetry.RPCSystemName.String("grpc"), telemetry.RPCMethod.String(k.method),
-		telemetry.RPCStatusCode.String(k.code), telemetry.Door.String(k.door))
-	return appendNonEmpty(a, telemetry.ErrorType, k.failure)
+	_, err := meter.RegisterCallback(func(_ context.Context, to metric.Observer) error {
+		m.calls.tell(to, counters[telemetry.MetricCalls])
+		m.attempts.tell(to, counters[telemetry.MetricAttempts])
+		m.uses.tell(to, counters[telemetry.MetricConnectionUses])
+		return nil
+	}, all...)
+	return err
 }
 
 // call measures a call that is over. exemplars says that its spans are written, so
@@ -170,7 +133,7 @@ func (m *meters) call(f *fetch.Finished, exemplars bool) {
 
 // outcome counts a call by how it ended.
 func (m *meters) outcome(caller, upstream, how string) {
-	m.calls.Add(context.Background(), 1, m.ofOutcome.get(outcomeKey{caller, upstream, how}).add...)
+	m.calls.add(outcomeKey{caller, upstream, how})
 }
 
 // refusal counts a call that was denied.
@@ -190,13 +153,15 @@ func (m *meters) attempt(f *fetch.Finished, a *fetch.Attempt, exemplars bool) {
 	}
 	of := m.ofRequest.get(keyOf(a)).record
 	m.requestDuration.Record(ctx, a.Timings.Total.Seconds(), of...)
-	m.requestSize.Record(ctx, float64(a.BytesSent), of...)
+	if a.BytesSent > 0 {
+		m.requestSize.Record(ctx, float64(a.BytesSent), of...)
+	}
 	if a.Status != 0 {
 		m.responseSize.Record(ctx, float64(a.BytesReceived), of...)
 	}
-	m.attempts.Add(ctx, 1, m.ofAttempt.get(attemptKey{a.Upstream, a.Reason, a.Wire}).add...)
+	m.attempts.add(attemptKey{a.Upstream, a.Reason, a.Wire})
 	if a.Timings.Connection > 0 {
-		m.uses.Add(ctx, 1, m.ofReused.get(reusedKey{a.Upstream, a.Reused}).add...)
+		m.uses.add(reusedKey{a.Upstream, a.Reused})
 	}
 	if !a.Reused {
 		m.phases(ctx, a)
@@ -228,23 +193,11 @@ func (m *meters) phases(ctx context.Context, a *fetch.Attempt) {
 	}
 }
 
-// keyOf is what the conventions tell attempts apart by.
-func keyOf(a *fetch.Attempt) requestKey {
-	k := requestKey{upstream: a.Upstream, method: a.Method, scheme: a.URL.Scheme, proto: a.Proto, place: a.Place, status: a.Status}
-	if !telemetry.KnownMethod(k.method) {
-		k.method = telemetry.Other
-	}
-	if !realStatus(k.status) {
-		k.status = 0
-	}
-	k.failure = attemptFailure(a)
-	return k
-}
-
-// attemptFailure is the error.type of an attempt; empty: it did not fail.
+// attemptFailure is the error.type of an attempt; empty: it did not fail. By the
+// conventions it did not where the caller gave up (http-spans.md, status).
 func attemptFailure(a *fetch.Attempt) string {
 	switch {
-	case a.Err != nil:
+	case a.Err != nil && a.Err.Kind != fault.Cancelled:
 		return string(a.Err.Kind)
 	case a.Status < 400:
 		return ""

@@ -3,6 +3,7 @@ package signals
 import (
 	"context"
 	"net"
+	"strconv"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -20,19 +21,21 @@ type RPC struct {
 	Trace *telemetry.Trace
 
 	signals *Signals
+	ctx     context.Context // that it began in
 	start   time.Time
 	begin   Begin
 	// Caller is who called, once that is known.
 	Caller string
 
+	trace   telemetry.Trace // what Trace points to
 	sampled bool
-	made    *made // what is known of its one call; nil: it made none, or many
+	called  bool // made is of its one call; else it made none, or many
+	made    made
 }
 
-// made is what an RPC's span says of its call.
+// made is what an RPC's span says of its call, where that is written.
 type made struct {
-	upstream   string
-	generation int64
+	attributes []attribute.KeyValue
 	events     []telemetry.Event
 }
 
@@ -46,10 +49,13 @@ type Begin struct {
 	Door string
 	// Peer is where it came from; nil: not known.
 	Peer net.Addr
+	// Authority gives the host and port that it asked for, from its context; nil: not
+	// known.
+	Authority func(ctx context.Context) string
 	// Call: it makes one call, which counts as such also where it never begins.
 	Call bool
-	// Header gives the values of a header that it came with.
-	Header func(name string) []string
+	// Header gives the values of a header that it came with, from its context.
+	Header func(ctx context.Context, name string) []string
 }
 
 // End is how an RPC ended.
@@ -63,37 +69,25 @@ type End struct {
 	Source string
 }
 
-type rpcKey struct{}
-
 // Begin begins an RPC. The context is for what it does. Nil Signals draw ids all the
 // same: callers and logs go by them.
 func (s *Signals) Begin(ctx context.Context, b Begin) (context.Context, *RPC) {
 	var sample telemetry.Sampler
 	if s != nil {
-		sample = s.sink.Sample
+		sample = s.sample
 	}
-	r := &RPC{signals: s, start: time.Now(), begin: b, Trace: telemetry.Extract(b.Header, sample)}
+	r := &RPC{signals: s, start: time.Now(), begin: b, ctx: ctx}
+	r.Trace = &r.trace
+	r.Trace.Extract(ctx, b.Header, sample)
+	r.Trace.Owner = r
 	r.sampled = r.Trace.Sampled
-	ctx = telemetry.WithTrace(ctx, r.Trace)
-	if s == nil {
-		return ctx, r
-	}
-	return context.WithValue(ctx, rpcKey{}, r), r
-}
-
-func rpcFrom(ctx context.Context) *RPC {
-	r, _ := ctx.Value(rpcKey{}).(*RPC)
-	return r
+	return telemetry.WithTrace(ctx, r.Trace), r
 }
 
 // call notes what the RPC's one call was. Policy may have decided otherwise about its
 // trace.
 func (r *RPC) call(f *fetch.Finished) {
-	r.sampled = f.Sampled
-	if r.made == nil {
-		r.made = &made{}
-	}
-	r.made.upstream, r.made.generation = f.Upstream, f.Generation
+	r.sampled, r.called = f.Sampled, true
 }
 
 // End ends it.
@@ -103,21 +97,29 @@ func (r *RPC) End(e End) {
 	}
 	now := time.Now()
 	r.signals.meters.rpc(r, e, now.Sub(r.start))
-	if r.made == nil && e.Err != nil { // no call was made of it
+	if !r.called && e.Err != nil { // no call was made of it
 		r.signals.meters.refusal(e.Err, "")
 		if r.begin.Call {
 			r.signals.meters.outcome(r.Caller, "", string(e.Err.Kind))
 		}
 	}
+	why := ""
 	switch {
 	case !r.signals.tracing:
 		return
-	case r.Trace.Kept(), r.sampled:
-	case r.made == nil && e.Err != nil && e.Err.Kind != fault.Cancelled && r.signals.late(keptFailed, refused(e.Err.Kind)) != "":
-	default:
+	case r.Trace.Kept(): // its calls were counted, and say why
+	case r.sampled:
+		why = keptSampled
+	case !r.called && e.Err != nil && e.Err.Kind != fault.Cancelled && r.signals.tracingOf().KeepFailed:
+		why = r.signals.late(keptFailed, refused(e.Err.Kind))
+	}
+	if why == "" && !r.Trace.Kept() {
 		return
 	}
-	r.signals.sink.Emit(r.span(e, now))
+	if why != "" {
+		r.signals.meters.kept(why)
+	}
+	r.signals.sink.Emit(r.span(e, now, why))
 }
 
 // Refused tells of an item of a batch that never came to the engine. ctx has its
@@ -128,17 +130,19 @@ func (s *Signals) Refused(ctx context.Context, caller string, item int, start ti
 	}
 	s.meters.refusal(err, "")
 	s.meters.outcome(caller, "", string(err.Kind))
-	if t := telemetry.TraceFrom(ctx); s.tracing && t.Sampled {
-		t.Keep()
-		s.sink.Emit(callSpan(&fetch.Finished{
-			Request: &fetch.Request{Caller: caller, Item: item}, Response: &fetch.Response{Elapsed: time.Since(start)},
-			Err: err, Start: start, Trace: t,
-		}))
+	f := &fetch.Finished{
+		Request: &fetch.Request{Caller: caller, Item: item}, Response: &fetch.Response{Elapsed: time.Since(start)},
+		Err: err, Start: start, Trace: telemetry.TraceFrom(ctx), Tracing: s.tracingOf(),
+	}
+	f.Sampled = f.Trace.Sampled
+	if why := s.keeps(f); why != "" {
+		s.write(f, nil, why)
+		s.meters.kept(why)
 	}
 }
 
-// span is the RPC's own.
-func (r *RPC) span(e End, now time.Time) telemetry.Span {
+// span is the RPC's own; kept is why, empty where its call says it.
+func (r *RPC) span(e End, now time.Time, kept string) telemetry.Span {
 	t := r.Trace
 	out := telemetry.Span{
 		Trace: t.ID, ID: t.Span, Parent: t.Parent, Remote: t.Remote, State: t.State,
@@ -156,12 +160,12 @@ func (r *RPC) span(e End, now time.Time) telemetry.Span {
 		a = append(a, telemetry.RPCMethodOriginal.String(clip(r.begin.Method)))
 	}
 	a = appendPeer(a, r.begin.Peer)
-	a = appendNonEmpty(a, telemetry.Caller, r.Caller)
-	if m := r.made; m != nil {
-		a = appendNonEmpty(a, telemetry.Upstream, m.upstream)
-		a = append(a, telemetry.PolicyGeneration.Int64(m.generation))
-		out.Events = m.events
+	if r.begin.Authority != nil {
+		a = appendAuthority(a, r.begin.Authority(r.ctx))
 	}
+	a = appendNonEmpty(a, telemetry.Caller, r.Caller)
+	a = append(appendNonEmpty(a, telemetry.Kept, kept), r.made.attributes...)
+	out.Events = r.made.events
 	if e.Err != nil {
 		a = append(a, telemetry.Source.String(e.Source))
 		a = appendNonEmpty(a, telemetry.Rule, e.Err.RefusedBy())
@@ -181,6 +185,19 @@ func (r *RPC) method() string {
 		return r.begin.Method
 	}
 	return telemetry.Other
+}
+
+// appendAuthority tells the server's address as the client has it.
+func appendAuthority(a []attribute.KeyValue, authority string) []attribute.KeyValue {
+	host, port, err := net.SplitHostPort(authority)
+	if err != nil {
+		return appendNonEmpty(a, telemetry.ServerAddress, clip(authority))
+	}
+	a = appendNonEmpty(a, telemetry.ServerAddress, clip(host))
+	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+		a = append(a, telemetry.ServerPort.Int(int(n)))
+	}
+	return a
 }
 
 func appendPeer(a []attribute.KeyValue, peer net.Addr) []attribute.KeyValue {

@@ -2,7 +2,7 @@
 // spans and metrics here.
 //
 // Spans are built once a call is over, from its ledger, and only if they are kept: a
-// call that nobody will look at pays for two ids. Metrics have the words of policy as
+// call that nobody will look at pays for ids alone. Metrics have the words of policy as
 // labels, never one that a caller can invent.
 package signals
 
@@ -15,6 +15,7 @@ import (
 
 	"github.com/fetchsvc/fetchsvc/internal/fault"
 	"github.com/fetchsvc/fetchsvc/internal/fetch"
+	"github.com/fetchsvc/fetchsvc/internal/policy"
 	"github.com/fetchsvc/fetchsvc/internal/telemetry"
 )
 
@@ -34,6 +35,9 @@ type Config struct {
 	Sink Sink
 	// Meter makes the instruments. Required; it may be one that does nothing.
 	Meter metric.Meter
+	// Tracing is what policy says at the moment of calls that no upstream has; nil:
+	// failed ones are kept.
+	Tracing func() policy.Tracing
 	// Now is the clock that bounds how many traces are kept. Default: time.Now.
 	Now func() time.Time
 }
@@ -45,6 +49,9 @@ type Signals struct {
 	meters  *meters
 	tail    tail
 	tracing bool
+	sample  telemetry.Sampler
+	// tracingOf calls that no upstream has.
+	tracingOf func() policy.Tracing
 }
 
 // New makes Signals.
@@ -57,21 +64,21 @@ func New(cfg Config) (*Signals, error) {
 	if now == nil {
 		now = time.Now
 	}
-	return &Signals{sink: cfg.Sink, meters: m, tail: newTail(now), tracing: cfg.Sink.Tracing()}, nil
+	if cfg.Tracing == nil {
+		cfg.Tracing = func() policy.Tracing { return policy.Tracing{KeepFailed: true} }
+	}
+	return &Signals{sink: cfg.Sink, meters: m, tail: newTail(now), tracing: cfg.Sink.Tracing(), sample: cfg.Sink.Sample, tracingOf: cfg.Tracing}, nil
 }
 
 // Finished observes a call that is over.
-func (s *Signals) Finished(ctx context.Context, f *fetch.Finished) {
+func (s *Signals) Finished(_ context.Context, f *fetch.Finished) {
 	if s == nil {
 		return
 	}
-	rpc := rpcFrom(ctx)
-	if rpc != nil && rpc.Trace != f.Trace {
-		rpc = nil // an item of a batch: it has a span of its own
-	}
+	rpc, _ := f.Trace.Owner.(*RPC) // an item of a batch has none: it has a span of its own
 	kept := s.keeps(f)
 	if kept != "" {
-		s.write(f, rpc)
+		s.write(f, rpc, kept)
 		s.meters.kept(kept)
 	}
 	if rpc != nil {

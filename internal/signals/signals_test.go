@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/trace"
@@ -173,6 +174,42 @@ func TestCallsThatNeverBegan(t *testing.T) {
 		}
 		if n := w.sum(t, telemetry.MetricDenied, telemetry.ErrorType.String(string(kind))); n != denied {
 			t.Errorf("counted %d denied for %s, want %d", n, kind, denied)
+		}
+	}
+}
+
+// TestRefusalsAreKept: what never began is kept as any other failure, and counted.
+func TestRefusalsAreKept(t *testing.T) {
+	w := newWorld(t, true, false)
+	_, r := w.Begin(context.Background(), rpc())
+	r.End(End{Code: "UNAUTHENTICATED", Err: fault.New(fault.Unauthenticated, "who?"), Source: "gateway"})
+	ctx, batch := w.Begin(context.Background(), rpc())
+	w.Refused(telemetry.WithTrace(ctx, batch.Trace.Child()), "billing", 3, time.Now(), fault.New(fault.InvalidRequest, "no"))
+	batch.End(End{Code: "OK"})
+	if len(w.spans) != 3 {
+		t.Errorf("got %d spans, want those of two RPCs and an item", len(w.spans))
+	}
+	if n := w.sum(t, telemetry.MetricKept, telemetry.Kept.String(keptFailed)); n != 2 {
+		t.Errorf("counted %d as kept, want 2", n)
+	}
+}
+
+// TestCancelledIsNoError: a caller that gives up makes no error of an attempt, unless its
+// status was one already.
+func TestCancelledIsNoError(t *testing.T) {
+	for status, want := range map[int]codes.Code{0: codes.Unset, 200: codes.Unset, 503: codes.Error} {
+		w := newWorld(t, true, true)
+		f := call(status)
+		f.Sampled, f.Err = true, fault.New(fault.Cancelled, "the caller cancelled the call")
+		f.Response.Attempts[0].Err = f.Err
+		w.Finished(context.Background(), f)
+		attempt, item := w.spans[0], w.spans[1]
+		has := slices.ContainsFunc(attempt.Attributes, func(a attribute.KeyValue) bool { return a.Key == telemetry.ErrorType })
+		if attempt.Status != want || has != (want == codes.Error) || attempt.Description != "" {
+			t.Errorf("status %d: the attempt's status is %s %q, error.type is there: %v", status, attempt.Status, attempt.Description, has)
+		}
+		if item.Status != codes.Unset {
+			t.Errorf("status %d: the item's status is %s", status, item.Status)
 		}
 	}
 }

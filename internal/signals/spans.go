@@ -17,7 +17,7 @@ import (
 
 // write writes the spans of a call: one for each attempt and each long wait, and its
 // own, unless it is the one call of an RPC, whose span tells of it.
-func (s *Signals) write(f *fetch.Finished, rpc *RPC) {
+func (s *Signals) write(f *fetch.Finished, rpc *RPC, why string) {
 	f.Trace.Keep()
 	for _, a := range f.Response.Attempts {
 		s.sink.Emit(attemptSpan(f, a))
@@ -26,35 +26,58 @@ func (s *Signals) write(f *fetch.Finished, rpc *RPC) {
 		s.sink.Emit(waitSpan(f, &f.Waits[i]))
 	}
 	if rpc != nil {
-		rpc.made = &made{events: callEvents(f)}
+		rpc.made = made{callAttributes(f, why), callEvents(f)}
 		return
 	}
-	s.sink.Emit(callSpan(f))
+	s.sink.Emit(callSpan(f, why))
+}
+
+// callAttributes are what the span above a call's attempts says of them all.
+func callAttributes(f *fetch.Finished, why string) []attribute.KeyValue {
+	a := append(make([]attribute.KeyValue, 0, 12), telemetry.Kept.String(why))
+	a = appendNonEmpty(a, telemetry.Upstream, f.Upstream)
+	if f.Generation > 0 { // else no policy was asked
+		a = append(a, telemetry.PolicyGeneration.Int64(f.Generation))
+	}
+	if n := len(f.Response.Attempts); n > 0 {
+		a = append(a, telemetry.AttemptCount.Int(n))
+		if status := f.Response.Attempts[n-1].Status; status != 0 {
+			a = append(a, telemetry.UpstreamStatus.Int(status))
+		}
+	}
+	return a
 }
 
 // callSpan is that of an item of a batch, or of a call of our own.
-func callSpan(f *fetch.Finished) telemetry.Span {
+func callSpan(f *fetch.Finished, why string) telemetry.Span {
 	t := f.Trace
 	out := telemetry.Span{
 		Trace: t.ID, ID: t.Span, Parent: t.Parent, State: t.State, Links: t.Links,
 		Name: telemetry.SpanBatchItem, Kind: trace.SpanKindInternal,
 		Start: f.Start, End: f.Start.Add(f.Response.Elapsed), Events: callEvents(f),
 	}
-	a := append(make([]attribute.KeyValue, 0, 8), telemetry.Caller.String(f.Request.Caller),
-		telemetry.Outcome.String(outcome(f.Err)), telemetry.PolicyGeneration.Int64(f.Generation))
-	a = appendNonEmpty(a, telemetry.Upstream, f.Upstream)
+	a := append(callAttributes(f, why), telemetry.Caller.String(f.Request.Caller), telemetry.Outcome.String(outcome(f.Err)))
 	if f.System {
 		out.Name = cmp.Or(f.Upstream, f.Request.Caller)
 	} else {
 		a = append(a, telemetry.BatchIndex.Int(f.Request.Item))
 	}
 	if f.Err != nil {
-		a = append(a, telemetry.ErrorType.String(string(f.Err.Kind)))
 		a = appendNonEmpty(a, telemetry.Rule, f.Err.RefusedBy())
-		out.Status, out.Description = codes.Error, words(f.Err)
 	}
 	out.Attributes = a
+	fail(&out, f.Err)
 	return out
+}
+
+// fail gives a span its error, if it has one: by the conventions a caller that gave up
+// is none.
+func fail(out *telemetry.Span, err *fault.Error) {
+	if err == nil || err.Kind == fault.Cancelled {
+		return
+	}
+	out.Attributes = append(out.Attributes, telemetry.ErrorType.String(string(err.Kind)))
+	out.Status, out.Description = codes.Error, words(err)
 }
 
 // waitSpan is that of a wait for a place, or for a token, whose request has a trace of
@@ -72,31 +95,29 @@ func waitSpan(f *fetch.Finished, w *fetch.Wait) telemetry.Span {
 			out.Links = []trace.Link{{SpanContext: w.Fetch}}
 		}
 	}
-	if w.Err != nil {
-		out.Attributes = append(out.Attributes, telemetry.ErrorType.String(string(w.Err.Kind)))
-		out.Status, out.Description = codes.Error, words(w.Err)
-	}
+	fail(&out, w.Err)
 	return out
 }
 
-// attemptSpan is the CLIENT span of one line of the ledger. By the conventions one
-// that was cancelled is an error as well.
+// attemptSpan is the CLIENT span of one line of the ledger.
 func attemptSpan(f *fetch.Finished, a *fetch.Attempt) telemetry.Span {
 	out := telemetry.Span{
 		Trace: f.Trace.ID, ID: a.Span, Parent: f.Trace.Span, State: f.Trace.State,
 		Name: attemptName(a), Kind: trace.SpanKindClient, Start: a.Start, End: a.Start.Add(a.Timings.Total),
 		Attributes: attemptAttributes(f, a),
 	}
-	switch {
-	case a.Err != nil:
-		if a.Err.Kind == fault.AddressDenied {
-			out.Events = []telemetry.Event{{Name: telemetry.EventGuardDenied, Time: out.End, Attributes: []attribute.KeyValue{telemetry.Reason.String(words(a.Err))}}}
-		}
-		out.Status, out.Description = codes.Error, words(a.Err)
-	case a.Status >= 400:
-		out.Status = codes.Error
+	if a.Err != nil && a.Err.Kind == fault.AddressDenied {
+		out.Events = []telemetry.Event{{Name: telemetry.EventGuardDenied, Time: out.End, Attributes: []attribute.KeyValue{telemetry.Reason.String(words(a.Err))}}}
 	}
-	out.Attributes = appendNonEmpty(out.Attributes, telemetry.ErrorType, attemptFailure(a))
+	why := attemptFailure(a)
+	if why == "" {
+		return out
+	}
+	out.Attributes = append(out.Attributes, telemetry.ErrorType.String(why))
+	out.Status = codes.Error
+	if a.Err != nil && a.Err.Kind != fault.Cancelled { // else the status says all
+		out.Description = words(a.Err)
+	}
 	return out
 }
 
@@ -180,12 +201,12 @@ func spanURL(a *fetch.Attempt) string {
 	return a.URL.Redacted()
 }
 
-// mostText bounds words that callers and peers choose.
+// mostText bounds words that callers and peers choose, in bytes.
 const mostText = 512
 
 func clip(s string) string {
 	if len(s) > mostText {
-		s = s[:mostText] + "…"
+		return strings.ToValidUTF8(s[:mostText], "") + "…" // not half a character
 	}
 	return strings.ToValidUTF8(s, "\uFFFD")
 }

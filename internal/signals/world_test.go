@@ -108,6 +108,6 @@ func rpc() Begin {
 	return Begin{
 		Method: "fetchsvc.v1.FetchService/Fetch", Known: true, Door: "grpc", Call: true,
 		Peer:   net.TCPAddrFromAddrPort(netip.MustParseAddrPort("192.0.2.7:51000")),
-		Header: func(string) []string { return nil },
+		Header: func(context.Context, string) []string { return nil },
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // check says what is wrong with a variable's value, and what it may be.
@@ -69,6 +70,10 @@ func collectorURL(value string) error {
 		return errors.New("not a URL: write http://HOST:PORT or https://HOST:PORT")
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		return errors.New("write http://HOST:PORT or https://HOST:PORT")
+	case u.Hostname() == "":
+		return errors.New("the host is missing: write http://HOST:PORT or https://HOST:PORT")
+	case u.Port() != "" && within(u.Port(), 1, 65535) != nil:
+		return errors.New("a port is a number from 1 to 65535")
 	case u.User != nil:
 		return errors.New("the user in the URL is not sent: use OTEL_EXPORTER_OTLP_HEADERS")
 	case u.RawQuery != "" || u.Fragment != "":
@@ -81,12 +86,44 @@ func collectorURL(value string) error {
 func headerList(value string) error {
 	for i, pair := range strings.Split(value, ",") {
 		name, text, found := strings.Cut(pair, "=")
-		if _, err := url.PathUnescape(text); err != nil {
+		plain, err := url.PathUnescape(text)
+		if err != nil {
 			return fmt.Errorf("item %d: write %% as %%25", i+1)
+		}
+		if strings.ContainsFunc(strings.TrimSpace(plain), notField) {
+			return fmt.Errorf("item %d: no header may have a control character, or any that is not of ASCII: take it away", i+1)
 		}
 		if name = strings.TrimSpace(name); !found || name == "" || strings.ContainsFunc(name, notToken) {
 			return fmt.Errorf("item %d is not name=value: write a comma in a value as %%2C", i+1)
 		}
+	}
+	return nil
+}
+
+// notField is for values of header fields that gRPC sends too.
+func notField(r rune) bool { return r < ' ' || r > '~' }
+
+// attributeList holds what is said of the service to what OTLP can carry: with anything
+// else every export fails.
+func attributeList(value string) error {
+	for i, pair := range strings.Split(value, ",") {
+		name, text, found := strings.Cut(pair, "=")
+		plain, err := url.PathUnescape(text)
+		switch {
+		case !found || strings.TrimSpace(name) == "":
+			return fmt.Errorf("item %d is not key=value: write a comma in a value as %%2C", i+1)
+		case err != nil:
+			return fmt.Errorf("item %d: write %% as %%25", i+1)
+		case utf8Text(name) != nil || utf8Text(plain) != nil:
+			return fmt.Errorf("item %d: write it in UTF-8", i+1)
+		}
+	}
+	return nil
+}
+
+func utf8Text(value string) error {
+	if !utf8.ValidString(value) {
+		return errors.New("write it in UTF-8")
 	}
 	return nil
 }

@@ -2,9 +2,13 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -25,6 +29,9 @@ const (
 	maxSeries = 2000
 	// maxScrapes at a time; more are answered 503.
 	maxScrapes = 8
+	// scrapeTime is how long one may take: whoever reads slowly must not keep /metrics
+	// from others.
+	scrapeTime = 30 * time.Second
 )
 
 // metricPipe has one provider with two readers: /metrics, and OTLP if asked for.
@@ -85,12 +92,34 @@ func lint(registry prometheus.Gatherer) prometheus.GathererFunc {
 }
 
 func metricsPage(registry *prometheus.Registry, log *slog.Logger) http.Handler {
-	return promhttp.HandlerFor(lint(registry), promhttp.HandlerOpts{
+	page := promhttp.HandlerFor(lint(registry), promhttp.HandlerOpts{
 		EnableOpenMetrics:   true, // the only format with exemplars
 		ErrorHandling:       promhttp.ContinueOnError,
-		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelError),
+		ErrorLog:            scrapeLog{log},
 		MaxRequestsInFlight: maxScrapes,
 	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		clock := http.NewResponseController(w)
+		if clock.SetWriteDeadline(time.Now().Add(scrapeTime)) == nil {
+			defer func() { _ = clock.SetWriteDeadline(time.Time{}) }()
+		}
+		page.ServeHTTP(w, r)
+	})
+}
+
+// scrapeLog is told what goes wrong with /metrics. That a client went away, or was too
+// slow, is no defect.
+type scrapeLog struct{ log *slog.Logger }
+
+// Println implements promhttp.Logger.
+func (l scrapeLog) Println(said ...any) {
+	level := slog.LevelError
+	for _, one := range said {
+		if err, ok := one.(error); ok && errors.As(err, new(net.Error)) {
+			level = slog.LevelDebug
+		}
+	}
+	l.log.Log(context.Background(), level, "metrics cannot be shown", "error", strings.TrimSpace(fmt.Sprintln(said...)))
 }
 
 func (m *metricPipe) outlet() *outlet           { return m.out }

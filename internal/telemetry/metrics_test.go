@@ -1,10 +1,18 @@
 package telemetry
 
 import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
@@ -135,4 +143,35 @@ func TestPrometheusNames(t *testing.T) {
 			t.Errorf("%s is not on the page as %s", m.Name, m.Prometheus())
 		}
 	}
+}
+
+// TestSlowScrape: one who reads slowly has a clock, and is no defect to tell of.
+func TestSlowScrape(t *testing.T) {
+	var log bytes.Buffer
+	page := metricsPage(prometheus.NewRegistry(), slog.New(slog.NewTextHandler(&log, nil)))
+	w := &clocked{ResponseRecorder: httptest.NewRecorder()}
+	page.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if w.Code != http.StatusOK || len(w.clocks) != 2 || w.clocks[0].IsZero() || !w.clocks[1].IsZero() {
+		t.Errorf("status %d, write deadlines %v; want one, and none behind the page", w.Code, w.clocks)
+	}
+	to := scrapeLog{slog.New(slog.NewTextHandler(&log, nil))}
+	to.Println("sending:", &net.OpError{Op: "write", Err: syscall.ECONNRESET})
+	if log.Len() > 0 {
+		t.Errorf("the log says %s of a client that went away", &log)
+	}
+	to.Println("gathering:", errors.New("two of one name"))
+	if got := log.String(); !strings.Contains(got, "level=ERROR") || !strings.Contains(got, "gathering: two of one name") {
+		t.Errorf("the log says %q of a defect", got)
+	}
+}
+
+// clocked notes the write deadlines that it is given.
+type clocked struct {
+	*httptest.ResponseRecorder
+	clocks []time.Time
+}
+
+func (c *clocked) SetWriteDeadline(at time.Time) error {
+	c.clocks = append(c.clocks, at)
+	return nil
 }

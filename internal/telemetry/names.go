@@ -45,6 +45,8 @@ const (
 	Credential       = attribute.Key("fetchsvc.credential")
 	PolicyGeneration = attribute.Key("fetchsvc.policy.generation")
 	Kept             = attribute.Key("fetchsvc.kept")
+	AttemptCount     = attribute.Key("fetchsvc.attempt.count")
+	UpstreamStatus   = attribute.Key("fetchsvc.upstream.status")
 	BatchIndex       = attribute.Key("fetchsvc.batch.index")
 
 	AttemptNumber    = attribute.Key("fetchsvc.attempt.number")
@@ -101,11 +103,12 @@ const (
 // Answered is the outcome of a call that was; else it is the failure's kind.
 const Answered = "answered"
 
-// Other stands for what callers could invent: an HTTP method that is not of RFC 9110
-// or RFC 5789, an RPC that there is none of.
+// Other stands for what callers could invent: an HTTP method that is no KnownMethod, an
+// RPC that there is none of.
 const Other = "_OTHER"
 
-// KnownMethod says whether the conventions let m stand for itself.
+// KnownMethod says whether the conventions let m stand for itself: the methods of RFC
+// 9110, PATCH (RFC 5789) and QUERY (draft-ietf-httpbis-safe-method-w-body).
 func KnownMethod(m string) bool {
 	switch m {
 	case "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY":

@@ -31,6 +31,9 @@ type Trace struct {
 	Sampled bool
 	// Links are what caused it without being its parent.
 	Links []trace.Link
+	// Owner is whose Trace it is, for whoever made it to find again; nil: nobody's. A
+	// child has none.
+	Owner any
 
 	above *Trace      // whose Child it is; nil: nobody's
 	begun atomic.Bool // its own span was taken by a call: see Begin

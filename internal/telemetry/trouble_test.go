@@ -35,6 +35,8 @@ func hanging(t *testing.T) string {
 				return
 			}
 			all.Go(func() {
+				// Connections that the exporter made in vain stay in its pool for 90 s.
+				defer context.AfterFunc(t.Context(), func() { _ = c.Close() })()
 				_, _ = io.Copy(io.Discard, c) // until the exporter gives up
 				_ = c.Close()
 			})

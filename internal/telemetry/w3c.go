@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"context"
 	"encoding/hex"
 	"strings"
 
@@ -25,24 +26,23 @@ const (
 // caller has a span of its own, and sampled what it decided.
 type Sampler func(id trace.TraceID, parent, sampled bool) bool
 
-// Extract begins the Trace of an RPC under the trace context that came with it;
-// get gives the values of a header. What cannot be read begins a trace of our own, as
+// Extract begins in t the Trace of an RPC under the trace context that came with it;
+// get gives the values of a header, from ctx. What cannot be read begins a trace of our own, as
 // W3C Trace Context section 3.2 has it. With a nil Sampler the caller's decision stands.
-func Extract(get func(header string) []string, sample Sampler) *Trace {
-	t := NewTrace()
+func (t *Trace) Extract(ctx context.Context, get func(ctx context.Context, header string) []string, sample Sampler) {
+	t.ID, t.Span = newTraceID(), NewSpanID()
 	sampled := false
-	if lines := get(HeaderTraceparent); len(lines) == 1 {
+	if lines := get(ctx, HeaderTraceparent); len(lines) == 1 {
 		if id, parent, yes, ok := parseTraceparent(lines[0]); ok {
 			t.ID, t.Parent, t.Remote, sampled = id, parent, true, yes
-			t.State = joined(get(HeaderTracestate), maxState)
+			t.State = parsedState(joined(get(ctx, HeaderTracestate), maxState))
 		}
 	}
-	t.Baggage = joined(get(HeaderBaggage), maxBaggage)
+	t.Baggage = joined(get(ctx, HeaderBaggage), maxBaggage)
 	t.Sampled = sampled
 	if sample != nil {
 		t.Sampled = sample(t.ID, t.Remote, sampled)
 	}
-	return t
 }
 
 // joined makes one line of a list header's, or none of what is too long or has
@@ -53,6 +53,15 @@ func joined(lines []string, most int) string {
 	}
 	line := strings.Join(lines, ",")
 	if len(line) > most || strings.ContainsFunc(line, func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }) {
+		return ""
+	}
+	return line
+}
+
+// parsedState is a tracestate, or none of one that cannot be read (W3C Trace Context
+// section 4.3, step 7).
+func parsedState(line string) string {
+	if _, err := trace.ParseTraceState(line); line == "" || err != nil {
 		return ""
 	}
 	return line

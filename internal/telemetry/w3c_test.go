@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"net/http"
+	"strings"
 	"testing"
 
 	"go.opentelemetry.io/otel/propagation"
@@ -47,11 +48,18 @@ func FuzzTraceparent(f *testing.F) {
 	})
 }
 
+// extract begins a Trace.
+func extract(get func(string) []string, sample Sampler) *Trace {
+	t := &Trace{}
+	t.Extract(context.Background(), func(_ context.Context, name string) []string { return get(name) }, sample)
+	return t
+}
+
 func TestExtract(t *testing.T) {
 	h := http.Header{"traceparent": {parent}, "tracestate": {"a=1", "b=2"}, "baggage": {"k=v"}}
 	get := func(name string) []string { return h[name] }
 	all := func(_ trace.TraceID, parent, sampled bool) bool { return parent && sampled }
-	tr := Extract(get, all)
+	tr := extract(get, all)
 	if !tr.Remote || tr.ID.String() != parent[3:35] || tr.Parent.String() != parent[36:52] || !tr.Span.IsValid() || tr.Span == tr.Parent {
 		t.Errorf("the trace is %+v, want a span of its own below %s", tr, parent)
 	}
@@ -61,21 +69,35 @@ func TestExtract(t *testing.T) {
 	if got, want := tr.Traceparent(tr.Parent, true), parent; got != want {
 		t.Errorf("told on it is %q, want %q", got, want)
 	}
-	if tr := Extract(get, nil); !tr.Sampled {
+	if tr := extract(get, nil); !tr.Sampled {
 		t.Error("nobody decides, and the caller's decision does not stand")
 	}
 	none := func(trace.TraceID, bool, bool) bool { return false }
-	if tr := Extract(get, none); tr.Sampled {
+	if tr := extract(get, none); tr.Sampled {
 		t.Error("it is sampled although the sampler says no")
 	}
 	h["traceparent"] = []string{parent, parent}
-	if tr := Extract(get, all); tr.Remote || tr.State != "" || !tr.ID.IsValid() {
+	if tr := extract(get, all); tr.Remote || tr.State != "" || !tr.ID.IsValid() {
 		t.Errorf("two parents give %+v, want a trace of its own", tr)
 	}
 	for name, bad := range map[string]string{"long": string(make([]byte, maxBaggage+1)), "control characters": "k=v\r\nx: y", "not ASCII": "k=\u00e4"} {
 		h["baggage"] = []string{bad}
-		if tr := Extract(get, all); tr.Baggage != "" {
+		if tr := extract(get, all); tr.Baggage != "" {
 			t.Errorf("%s: baggage %.20q is taken", name, tr.Baggage)
+		}
+	}
+}
+
+// TestBadState: what is no tracestate is not told on, and the traceparent holds.
+func TestBadState(t *testing.T) {
+	for state, want := range map[string]string{
+		"a=1,,b=2": "a=1,,b=2", "x@y=1": "x@y=1", "no value": "", "a=1,a=2": "", "=": "", "a=1=2": "",
+		strings.Repeat("a,", 200): "", strings.Repeat("k=v,", 33): "", "a=1\r\nX-Evil: 1": "",
+	} {
+		h := http.Header{"traceparent": {parent}, "tracestate": {state}}
+		tr := extract(func(name string) []string { return h[name] }, nil)
+		if tr.State != want || !tr.Remote {
+			t.Errorf("tracestate %.40q is taken as %q, want %q", state, tr.State, want)
 		}
 	}
 }

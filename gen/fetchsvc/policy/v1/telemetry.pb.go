@@ -80,8 +80,8 @@ type Trace struct {
 	// What of the trace goes to the upstream: `none` (default), `trace_context` (W3C
 	// traceparent and tracestate) or `all` (baggage too).
 	Propagate string `protobuf:"bytes,2,opt,name=propagate,proto3" json:"propagate,omitempty"`
-	// Keep the traces of calls whose answer's head took longer, though they are not
-	// sampled. 0s to 24h, default 10s; 0s: none for that.
+	// Keep the traces of calls that took longer, of a Stream until its answer's head was
+	// there, though they are not sampled. 0s to 24h, default 10s; 0s: none for that.
 	KeepSlower *durationpb.Duration `protobuf:"bytes,3,opt,name=keep_slower,json=keepSlower,proto3" json:"keep_slower,omitempty"`
 	// Keep the traces of calls that failed or were answered with a 5xx, though they
 	// are not sampled. Default true.
