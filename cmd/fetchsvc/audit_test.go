@@ -47,7 +47,7 @@ func TestAudit(t *testing.T) {
 	want := []string{
 		"allowed answered billing api_key grpc fetchsvc.v1.FetchService/Fetch local",
 		"allowed answered billing api_key grpc fetchsvc.v1.FetchService/Stream local",
-		"denied POLICY_DENIED shipping mtls grpc fetchsvc.v1.FetchService/Fetch ",
+		"denied POLICY_DENIED shipping mtls grpc fetchsvc.v1.FetchService/Fetch local",
 		"denied UNAUTHENTICATED   grpc fetchsvc.v1.FetchService/Fetch ",
 		"allowed answered billing api_key grpc fetchsvc.v1.FetchService/FetchBatch local",
 		"invalid INVALID_REQUEST billing api_key grpc fetchsvc.v1.FetchService/FetchBatch ",

@@ -89,6 +89,7 @@ func (f *policyFile) wire(snapshot *policy.Snapshot, doors *doors, tls *server.T
 		engine.Use(s) // first: it knows the way to vaults and to the keys of issuers
 		f.secrets.Use(secretSources(s, transport))
 		verifier.Use(s)
+		told.Use(s)
 		engine.Forget() // last: it may wait for a token request
 	}
 	seen.level.Set(snapshot.LogLevel)

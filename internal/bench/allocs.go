@@ -12,6 +12,8 @@ import (
 	"github.com/fetchsvc/fetchsvc/internal/fetch"
 	"github.com/fetchsvc/fetchsvc/internal/policy"
 	"github.com/fetchsvc/fetchsvc/internal/server"
+	"github.com/fetchsvc/fetchsvc/internal/signals"
+	"github.com/fetchsvc/fetchsvc/internal/telemetry"
 )
 
 // allocs is what one call allocates.
@@ -52,9 +54,17 @@ type inProcess struct {
 func newInProcess(snapshot *policy.Snapshot) (*inProcess, error) {
 	// As in cmd/fetchsvc/wire.go, which nobody can import.
 	pools := egress.NewPools(egress.Config{})
-	engine := fetch.New(fetch.Config{Pools: pools, UserAgent: "fetchsvc/bench"})
+	tel, err := telemetry.Setup(context.Background(), telemetry.Config{Env: func(string) string { return "" }})
+	if err != nil {
+		return nil, err
+	}
+	told, err := signals.New(signals.Config{Sink: tel, Meter: tel.Meter()})
+	if err != nil {
+		return nil, err
+	}
+	engine := fetch.New(fetch.Config{Pools: pools, UserAgent: "fetchsvc/bench", Finished: told.Finished, Sample: tel.Sample})
 	engine.Use(snapshot)
-	srv, err := server.New(server.Config{Engine: engine, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	srv, err := server.New(server.Config{Engine: engine, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Signals: told})
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +87,7 @@ func newInProcess(snapshot *policy.Snapshot) (*inProcess, error) {
 			<-ended
 			<-ended
 			pools.Close()
+			_ = tel.Shutdown(context.Background())
 		},
 	}, nil
 }

@@ -17,7 +17,7 @@ func (f *field) header(out io.Writer) {
 	fmt.Fprintf(out, "call      Fetch of a %s JSON by GET on kept-alive HTTP/1.1; gRPC over at most %d connections, REST over one for each call in flight\n",
 		f.body, maxConns)
 	fmt.Fprintln(out, "floor     grpc-go unary, http.Transport with 1024 idle connections, io.ReadAll; Go's default GC")
-	fmt.Fprintln(out, "fetchsvc  validation, policy match, guarded dial, total clock, ledger in the answer; GC percent as it sets it; no tracing, no stage that policy can leave out")
+	fmt.Fprintln(out, "fetchsvc  validation, policy match, guarded dial, total clock, ledger in the answer; GC percent as it sets it; metrics for /metrics; no traces, no stage that policy can leave out")
 	fmt.Fprintf(out, "rounds    %d of %s each, interleaved; medians; ratio = CPU to the floor of the same round\n\n", f.rounds, f.duration)
 }
 

@@ -33,6 +33,10 @@ type (
 	}
 )
 
+func (k outcomeKey) of() string { return k.upstream }
+func (k attemptKey) of() string { return k.upstream }
+func (k reusedKey) of() string  { return k.upstream }
+
 // makeCaches makes them all, empty, and the tallies, which go by keys too.
 func (m *meters) makeCaches() {
 	m.ofRequest = newCache(requestKey.attributes).shared(func(k requestKey) string { return k.upstream }, requestKey.rest)

@@ -3,11 +3,13 @@
 //
 // Spans are built once a call is over, from its ledger, and only if they are kept: a
 // call that nobody will look at pays for ids alone. Metrics have the words of policy as
-// labels, never one that a caller can invent.
+// labels; of what callers and upstreams can invent, such as ports and statuses, they have
+// a bounded number.
 package signals
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -85,6 +87,18 @@ func (s *Signals) Finished(_ context.Context, f *fetch.Finished) {
 		rpc.call(f)
 	}
 	s.meters.call(f, kept != "")
+}
+
+// Use says which policy is in force: what was counted of upstreams that it does not have
+// is forgotten.
+func (s *Signals) Use(p *policy.Snapshot) {
+	keep := map[string]bool{}
+	for _, up := range slices.Concat(p.Upstreams, p.System()) {
+		keep[up.Name] = true
+	}
+	s.meters.calls.prune(keep)
+	s.meters.attempts.prune(keep)
+	s.meters.uses.prune(keep)
 }
 
 // keeps says why the spans of a call are written; empty: they are not.

@@ -62,7 +62,7 @@ func Attributes() []Attribute {
 		{URLScheme, OnClient | OnMetric, "`http` or `https`."},
 		{URLTemplate, OnClient, "The path of the policy by which the route was found: `/repos/*/*`."},
 		{ServerAddress, OnServer | OnClient | OnMetric, "The URL's host; of RPCs what the caller asked for (`:authority`, Host). Metrics have the pattern of the policy that it matched: `*.example.com`."},
-		{ServerPort, OnServer | OnClient | OnMetric, "The URL's port, likewise. Metrics have 0 for ports of `host:*` beyond the first 64."},
+		{ServerPort, OnServer | OnClient | OnMetric, "The URL's port, likewise. Metrics have 0 for ports of `host:*` beyond the first 64, and for one of too many."},
 		{NetworkPeerAddress, OnServer | OnClient, "The address of the connection's other end: the caller's, the upstream's, the proxy's."},
 		{NetworkPeerPort, OnServer | OnClient, "The port there."},
 		{NetworkProtocolName, OnClient, "`http`."},

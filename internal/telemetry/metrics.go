@@ -24,9 +24,9 @@ import (
 )
 
 const (
-	// maxSeries of one instrument; further sets of attributes are gathered in one that
+	// MaxSeries of one instrument; further sets of attributes are gathered in one that
 	// says otel.metric.overflow.
-	maxSeries = 2000
+	MaxSeries = 4000
 	// maxScrapes at a time; more are answered 503.
 	maxScrapes = 8
 	// scrapeTime is how long one may take: whoever reads slowly must not keep /metrics
@@ -56,7 +56,7 @@ func (p parts) newMetrics(ctx context.Context) (*metricPipe, error) {
 		return nil, err
 	}
 	options := []sdkmetric.Option{
-		sdkmetric.WithResource(p.res), sdkmetric.WithCardinalityLimit(maxSeries), sdkmetric.WithReader(page),
+		sdkmetric.WithResource(p.res), sdkmetric.WithCardinalityLimit(MaxSeries), sdkmetric.WithReader(page),
 	}
 	m := &metricPipe{handler: metricsPage(registry, p.log)}
 	if p.env.asked("METRICS", "otlp") {

@@ -96,7 +96,7 @@ func TestSeriesAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range maxSeries + 500 {
+	for i := range MaxSeries + 500 {
 		calls.Add(t.Context(), 1, metric.WithAttributes(attribute.Int("n", i)))
 	}
 	got := families(t, tel)["fetchsvc_calls_total"].GetMetric()
@@ -104,8 +104,8 @@ func TestSeriesAreBounded(t *testing.T) {
 	for _, m := range got {
 		sum += m.GetCounter().GetValue()
 	}
-	if len(got) != maxSeries || sum != maxSeries+500 {
-		t.Errorf("%d series count %v, want %d with all %d", len(got), sum, maxSeries, maxSeries+500)
+	if len(got) != MaxSeries || sum != MaxSeries+500 {
+		t.Errorf("%d series count %v, want %d with all %d", len(got), sum, MaxSeries, MaxSeries+500)
 	}
 }
 
