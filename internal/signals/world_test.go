@@ -42,7 +42,7 @@ func (w *world) Emit(s telemetry.Span) {
 func newWorld(t testing.TB, tracing, sample bool) *world {
 	t.Helper()
 	w := &world{reader: sdkmetric.NewManualReader(), now: time.Unix(1_700_000_000, 0), tracing: tracing, sample: sample}
-	s, err := New(Config{Sink: w, Meter: sdkmetric.NewMeterProvider(sdkmetric.WithReader(w.reader)).Meter("test"), Now: func() time.Time { return w.now }})
+	s, err := New(Config{Sink: w, Meter: sdkmetric.NewMeterProvider(sdkmetric.WithReader(w.reader), sdkmetric.WithCardinalityLimit(telemetry.MaxSeries)).Meter("test"), Now: func() time.Time { return w.now }})
 	if err != nil {
 		t.Fatal(err)
 	}
