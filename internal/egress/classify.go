@@ -64,8 +64,9 @@ func Unprocessed(err error) bool {
 	return strings.Contains(text, "REFUSED_STREAM") || strings.Contains(text, "graceful shutdown GOAWAY")
 }
 
-// BodyFault gives a failed read of a response body its kind.
-func BodyFault(ctx context.Context, err error, got int64) *fault.Error {
+// BodyFault gives a failed read of a response body its kind. got is how many bytes of it
+// came, and of how many it was to have; negative: that is not known.
+func BodyFault(ctx context.Context, err error, got, of int64) *fault.Error {
 	if f := contextFault(ctx, err); f != nil {
 		return f
 	}
@@ -75,7 +76,11 @@ func BodyFault(ctx context.Context, err error, got int64) *fault.Error {
 	case isReset(err), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		strings.Contains(text, "stream error"), strings.Contains(text, "GOAWAY"),
 		strings.Contains(text, "client connection lost"), strings.Contains(text, "connection force closed"):
-		return fault.Wrap(fault.BodyCutShort, err, "the connection ended before the response body did, after "+strconv.FormatInt(got, 10)+" bytes")
+		came := strconv.FormatInt(got, 10)
+		if of >= 0 {
+			came += " of " + strconv.FormatInt(of, 10)
+		}
+		return fault.Wrap(fault.BodyCutShort, err, "the connection ended before the response body did, after "+came+" bytes")
 	default:
 		return fault.Wrap(fault.BadResponse, err, "the response body is not framed as HTTP has it: "+protocolReason(text))
 	}

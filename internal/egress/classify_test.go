@@ -53,7 +53,7 @@ func TestPeersAreNotQuoted(t *testing.T) {
 			}
 		})
 	}
-	if f := BodyFault(t.Context(), errors.New(`http2: odd frame "`+secret+`"`), 1); strings.Contains(f.Error(), secret) {
+	if f := BodyFault(t.Context(), errors.New(`http2: odd frame "`+secret+`"`), 1, -1); strings.Contains(f.Error(), secret) {
 		t.Errorf("got %v", f)
 	}
 	if f := RoundTripFault(t.Context(), io.EOF); !errors.Is(f, io.EOF) {

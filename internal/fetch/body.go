@@ -33,6 +33,8 @@ type receivedBody struct {
 	try  *Try
 	idle time.Duration
 	due  *time.Timer
+	// length is what the head announced; -1: nothing.
+	length int64
 	// onClose runs once it is closed; nil: nothing does.
 	onClose func()
 
@@ -61,7 +63,7 @@ func (b *receivedBody) Read(p []byte) (int, error) {
 	case err == io.EOF:
 		b.try.end(nil)
 	case err != nil:
-		err = egress.BodyFault(b.ctx, err, b.try.entry.BytesReceived)
+		err = egress.BodyFault(b.ctx, err, b.try.entry.BytesReceived, b.length)
 	}
 	return n, err
 }

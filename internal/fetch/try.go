@@ -149,7 +149,7 @@ func (t *Try) roundTrip(ctx context.Context, transport http.RoundTripper) (*http
 		return nil, fault.New(fault.BadResponse, "the upstream switched protocols (101), which nobody asked for")
 	}
 	trimNames(res.Header)
-	t.read = receivedBody{body: res.Body, ctx: ctx, try: t, idle: t.idle(), minRate: t.hop.limits.minRate}
+	t.read = receivedBody{body: res.Body, ctx: ctx, try: t, length: res.ContentLength, idle: t.idle(), minRate: t.hop.limits.minRate}
 	res.Body = &t.read
 	return res, nil
 }
