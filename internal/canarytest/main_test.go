@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/fetchsvc/fetchsvc/internal/testpeer"
 )
 
 // program is fetchsvc, built once.
@@ -28,8 +28,5 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "build the service:", err)
 		os.Exit(1)
 	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		_ = os.RemoveAll(dir)
-		os.Exit(code)
-	}))
+	testpeer.Main(m, func() { _ = os.RemoveAll(dir) })
 }

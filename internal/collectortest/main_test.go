@@ -1,13 +1,14 @@
 package collectortest
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/fetchsvc/fetchsvc/internal/testpeer"
 )
 
 // program is fetchsvc, built once, without the race detector: its memory is measured.
@@ -28,8 +29,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "build the service:", err)
 		os.Exit(1)
 	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		_ = os.RemoveAll(dir)
-		os.Exit(code)
-	}))
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil { // they wait for the most part
+		panic(err)
+	}
+	testpeer.Main(m, func() { _ = os.RemoveAll(dir) })
 }

@@ -9,7 +9,7 @@ import (
 
 const (
 	// calls are enough to fill the queue many times over.
-	calls = 2000
+	calls = 600
 	// most is a loose bound of memory, in MiB, and grace is that of `serve`.
 	most  = 250
 	grace = 25 * time.Second

@@ -105,9 +105,9 @@ func plain() []scenario {
 					w.Fatal(err)
 				}
 				w.env = append(w.env, "SSL_CERT_FILE="+file)
-				w.places["a"] = strings.TrimPrefix(testpeer.TLS(w, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.place("a", strings.TrimPrefix(testpeer.TLS(w, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 					_, _ = w.Write([]byte("ok"))
-				}), ca.Issue(testpeer.CertOpts{}), testpeer.TLSOpts{}), "https://")
+				}), ca.Issue(testpeer.CertOpts{}), testpeer.TLSOpts{}), "https://"))
 			},
 			calls: get(`"url":"https://{a}/"`, "200"),
 		},
@@ -124,7 +124,7 @@ func plain() []scenario {
 			name: "proxy", about: "Through the upstream's proxy.",
 			policy: "upstreams:\n" + upstream("a", "proxy: {url: 'http://{proxy}'}"),
 			peers:  only(testpeer.OK),
-			also:   func(w *world) { w.places["proxy"] = testpeer.NewForward(w, nil, "", "").Addr },
+			also:   func(w *world) { w.place("proxy", testpeer.NewForward(w, nil, "", "").Addr) },
 			calls:  get(`"url":"http://{a}/"`, "200"),
 		},
 		{

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,7 +32,6 @@ type world struct {
 	*testing.T
 	door    string
 	peers   peers
-	places  map[string]string // host:port by name, of those that are no peers too
 	sink    *Sink
 	service *Service
 	env     []string    // of the service
@@ -39,6 +39,16 @@ type world struct {
 	api     *grpc.ClientConn
 	web     *http.Client
 	gate    chan struct{} // what a peer's script may wait for
+
+	mu     sync.Mutex        // peers ask for places too
+	places map[string]string // host:port by name, of those that are no peers too
+}
+
+// place notes where something is.
+func (w *world) place(name, at string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.places[name] = at
 }
 
 // enter starts the service for a scenario.
@@ -49,12 +59,12 @@ func (s *scenario) enter(t *testing.T, door string) *world {
 		w.peers[name] = testpeer.Raw(t, script(w))
 	}
 	for name, p := range w.peers {
-		w.places[name] = p.Addr
+		w.place(name, p.Addr)
 	}
 	if s.also != nil {
 		s.also(w)
 	}
-	w.places["closed"] = testpeer.ClosedPort(t)
+	w.place("closed", testpeer.ClosedPort(t))
 	env := append(w.env, "TOKEN=token-of-the-test", "KEY_SHA256="+sum(callerKey), "OTHER_SHA256="+sum("other"))
 	w.service = program.Start(t, w.sink, w.fill(s.policy), append(env, s.env...), s.args...)
 	conn, err := grpc.NewClient(w.service.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -79,6 +89,8 @@ func sum(key string) string {
 
 // fill puts the peers' addresses into a text that has {NAME}, or {NAME.port}.
 func (w *world) fill(text string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for name, at := range w.places {
 		_, port, _ := net.SplitHostPort(at)
 		text = strings.NewReplacer("{"+name+"}", at, "{"+name+".port}", port).Replace(text)
@@ -88,6 +100,8 @@ func (w *world) fill(text string) string {
 
 // words is fill undone.
 func (w *world) words() Words {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	out := Words{Ports: map[int64]string{}}
 	var pairs []string
 	for _, name := range slices.Sorted(maps.Keys(w.places)) {
