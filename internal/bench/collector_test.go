@@ -10,6 +10,7 @@ import (
 // It says nothing of speed: only that every call is answered whatever ails the
 // collector, or run would fail.
 func TestCollectors(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("builds the binary")
 	}

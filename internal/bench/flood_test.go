@@ -10,6 +10,7 @@ import (
 // It says nothing of latency: only that who has limits is refused, that who has
 // none is not, and that the quiet caller is answered throughout, or run would fail.
 func TestFlood(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("builds the binary")
 	}

@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 
 // It says nothing of speed: it only runs everything, for an instant.
 func TestRun(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("builds the binary")
 	}
